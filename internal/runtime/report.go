@@ -1,0 +1,43 @@
+package runtime
+
+import "time"
+
+// Report is what the owner of a task says about it: that it started, or that it ended. A task has at most one Started
+// and exactly one Ended report; an Ended report is repeated after a reconnection until it is acknowledged.
+type Report struct {
+	Key string `json:"key"`
+	// Kind says which of the two this is.
+	Kind ReportKind `json:"kind"`
+	// At is when it happened: the program's start for Started, the end of the last container for Ended.
+	At time.Time `json:"at"`
+	// StartedAt is set on an Ended report if the task's first essential container ever started.
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	// Containers has an entry for each container of the task, in the task's order (Ended only).
+	Containers []ContainerReport `json:"containers,omitempty"`
+	// Lost is set on an Ended report when the task's fate is unknown: its owner died. Reason says what is known.
+	Lost   bool   `json:"lost,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// ReportKind tells the reports apart.
+type ReportKind string
+
+// The kinds of Report.
+const (
+	Started ReportKind = "started"
+	Ended   ReportKind = "ended"
+)
+
+// ContainerReport is how one container of a task ended.
+type ContainerReport struct {
+	Name      string    `json:"name"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	StoppedAt time.Time `json:"stoppedAt,omitzero"`
+	// ExitCode is absent if the container never ran.
+	ExitCode *int `json:"exitCode,omitempty"`
+	OOM      bool `json:"oom,omitempty"`
+	// StartError and its text when the container could not be started ("CannotStartContainerError: ...").
+	StartError string `json:"startError,omitempty"`
+	// PID is the first process, for the curious.
+	PID int `json:"pid,omitempty"`
+}
