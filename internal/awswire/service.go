@@ -1,0 +1,111 @@
+// Package awswire speaks AWS's wire protocols (restJson1, awsJson1.1, Query, EC2 Query) for services described as tables
+// of typed operations: it finds the service and operation of a request, decodes the input, calls the handler, and writes
+// the output or the error in the protocol's own envelope. It knows no domain. Input and output types are those of
+// aws-sdk-go-v2 or hand-declared structs of the same style (exported fields named as the members with an upper-case first
+// letter, pointers for optional scalars, []types.T, map[string]string, string-kinded enums, time.Time pointers).
+package awswire
+
+import (
+	"context"
+	"net/http"
+)
+
+// Protocol is one of AWS's wire protocols.
+type Protocol uint8
+
+// The protocols.
+const (
+	RestJSON1 Protocol = iota + 1 // Batch
+	AWSJSON11                     // CloudWatch Logs, ECR, ECS, EventBridge
+	Query                         // IAM, STS
+	EC2Query                      // EC2
+)
+
+// Service is one AWS service: how its requests are recognised and what answers them.
+type Service struct {
+	// Name is the service's id in messages and docs: "batch", "logs", "ecr", "iam", "sts", "ec2", "ecs", "events".
+	Name string
+	// SigningNames are the names in a signature's credential scope that mean this service; Name if empty.
+	SigningNames []string
+	Protocol     Protocol
+	// Version is the API version of Query protocols ("2010-05-08").
+	Version string
+	// TargetPrefix is what stands before the dot in X-Amz-Target ("Logs_20140328"), for AWSJSON11.
+	TargetPrefix string
+	// Namespace is the xmlns of Query replies ("https://iam.amazonaws.com/doc/2010-05-08/").
+	Namespace  string
+	Operations []Operation
+	// Refused names operations of the real service that are not provided, by operation name, each with the sentence that says
+	// so; they are answered with RefusedCode (HTTP 400) naming the operation. What is in neither table is an unknown operation.
+	Refused     map[string]string
+	RefusedCode string
+	// MapError puts a handler's error on the wire. It is called for every error that is not an *Error already; nil, or a nil
+	// result, means an internal error: logged in full, shown as "internal error".
+	MapError func(c *Call, err error) *Error
+	// MaxBody bounds the request body in bytes; zero means 1 MiB. An Operation's own bound wins.
+	MaxBody int64
+}
+
+// Operation is one API operation. Make it with Op.
+type Operation struct {
+	Name string
+	// Method and Path are for RestJSON1: "POST", "/v1/submitjob"; a path may hold {member} segments, matched on the escaped
+	// path so that an ARN is one segment.
+	Method, Path string
+	// Required lists the members a request must have, by wire name.
+	Required []string
+	MaxBody  int64
+
+	newInput func() any
+	invoke   func(ctx context.Context, c *Call, in any) (any, error)
+}
+
+// Op makes an operation of a typed handler. In is decoded from the request. Out is encoded by its type: a pointer to a
+// struct, or a type that is or contains json.RawMessage (JSON protocols), which is written as it stands. A nil *Out is an
+// output without members.
+func Op[In, Out any](name string, handler func(ctx context.Context, c *Call, in *In) (*Out, error)) Operation {
+	return Operation{
+		Name:     name,
+		newInput: func() any { return new(In) },
+		invoke: func(ctx context.Context, c *Call, in any) (any, error) {
+			out, err := handler(ctx, c, in.(*In))
+			if err != nil {
+				return nil, err
+			}
+			return out, nil
+		},
+	}
+}
+
+// Call is what a handler may know about its request beside the input.
+type Call struct {
+	Service, Operation string
+	RequestID          string
+	// Account and Region are the partition the caller works in: the account of the access key (twelve digits) or the
+	// engine's default; the region of the signature's scope or the engine's default.
+	Account, Region string
+	// AccessKeyID is the key that signed, "" for an unsigned request. Verified says whether the signature was checked.
+	AccessKeyID  string
+	SessionToken string
+	Verified     bool
+	// Body is the request body as received (JSON protocols): for handlers that keep members newer than the model.
+	Body []byte
+	// Host is the request's Host header, for URLs that lead back here; Scheme is "http" or "https".
+	Host, Scheme string
+	Header       http.Header
+}
+
+// Error is an error as the protocol shows it.
+type Error struct {
+	Code    string // "ClientException"
+	Message string
+	Status  int  // HTTP status; 400 if zero
+	Server  bool // a server fault: 500 if Status is zero, <Type>Receiver</Type> in Query
+	// Members are further members of the error's shape, for protocols in JSON.
+	Members map[string]any
+	// Cause is logged, never shown.
+	Cause error
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+func (e *Error) Unwrap() error { return e.Cause }
