@@ -100,8 +100,10 @@ type JobDefinition struct {
 type SchedulingPolicy struct {
 	Name string `json:"name"`
 	// FairShare is the canonical JSON of fairsharePolicy as sent.
-	FairShare json.RawMessage   `json:"fairsharePolicy,omitempty"`
-	Tags      map[string]string `json:"tags,omitempty"`
+	FairShare json.RawMessage `json:"fairsharePolicy,omitempty"`
+	// QuotaShare is the canonical JSON of quotaSharePolicy as sent; a policy has one kind or the other, for ever.
+	QuotaShare json.RawMessage   `json:"quotaSharePolicy,omitempty"`
+	Tags       map[string]string `json:"tags,omitempty"`
 
 	// The narrow view the scheduler needs.
 	ShareDecaySeconds  int           `json:"shareDecaySeconds,omitempty"`
