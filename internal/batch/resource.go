@@ -1,6 +1,10 @@
 package batch
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
 
 // The values of state, status and type members, in AWS's spelling.
 const (
@@ -23,6 +27,12 @@ const (
 
 	Active   = "ACTIVE"
 	Inactive = "INACTIVE"
+)
+
+// Service quotas of a region (User Guide, "AWS Batch service quotas").
+const (
+	MaxComputeEnvironments = 50
+	MaxJobQueues           = 50
 )
 
 // ComputeEnvironment is a compute environment. Its JSON is how the store keeps it.
@@ -124,4 +134,14 @@ type ConsumableResource struct {
 	Total     int64             `json:"total"`
 	CreatedAt int64             `json:"createdAt"` // ms
 	Tags      map[string]string `json:"tags,omitempty"`
+}
+
+// ID is "name:revision".
+func (jd *JobDefinition) ID() string { return jd.Name + ":" + strconv.Itoa(jd.Revision) }
+
+// SplitDefinition takes "name:revision" apart; ok is false if it has not that form.
+func SplitDefinition(id string) (name string, revision int, ok bool) {
+	name, number, found := strings.Cut(id, ":")
+	revision, err := strconv.Atoi(number)
+	return name, revision, found && err == nil && revision > 0 && name != ""
 }
