@@ -8,6 +8,7 @@ package awswire
 import (
 	"context"
 	"net/http"
+	"reflect"
 )
 
 // Protocol is one of AWS's wire protocols.
@@ -19,6 +20,20 @@ const (
 	AWSJSON11                     // CloudWatch Logs, ECR, ECS, EventBridge
 	Query                         // IAM, STS
 	EC2Query                      // EC2
+)
+
+// MemberCase says how a Go field name becomes a member name on the wire. A field's `awswire:"name"` tag always wins.
+type MemberCase uint8
+
+// The member cases.
+const (
+	// ProtocolCase is what the protocol's services mostly do: LowerCamel for the JSON protocols, UpperCamel for Query. EC2
+	// Query has both: parameters UpperCamel, reply elements LowerCamel.
+	ProtocolCase MemberCase = iota
+	// LowerCamel is the Go field name with its first letter in lower case: MaxvCpus is maxvCpus.
+	LowerCamel
+	// UpperCamel is the Go field name as it stands, as EventBridge has it.
+	UpperCamel
 )
 
 // Service is one AWS service: how its requests are recognised and what answers them.
@@ -34,11 +49,30 @@ type Service struct {
 	TargetPrefix string
 	// Namespace is the xmlns of Query replies ("https://iam.amazonaws.com/doc/2010-05-08/").
 	Namespace  string
+	MemberCase MemberCase
 	Operations []Operation
+	// Unions lists the members of the union types (interfaces) that inputs hold; see UnionOf. Outputs need none.
+	Unions []Union
 	// Refused names operations of the real service that are not provided, by operation name, each with the sentence that says
 	// so; they are answered with RefusedCode (HTTP 400) naming the operation. What is in neither table is an unknown operation.
 	Refused     map[string]string
-	RefusedCode string
+	RefusedCode string // "UnsupportedOperation" if empty
+	// BadRequestCode is the code of a request that can't be read: broken JSON, a value of the wrong type, a body over the
+	// bound or of the wrong content type. If empty: SerializationException (JSON), MalformedQueryString or ValidationError
+	// (Query), MalformedQueryString or InvalidParameterValue (EC2 Query).
+	BadRequestCode string
+	// MissingCode is the code of a request that lacks a required member. If empty: BadRequestCode, else ValidationException
+	// (JSON), ValidationError (Query), MissingParameter (EC2 Query).
+	MissingCode string
+	// BadRequestText, if set, makes the message of both from the plain text: Batch puts "Error executing request, ..." around.
+	BadRequestText func(c *Call, text string) string
+	// InternalCode is the code of an internal error; InternalFailure if empty.
+	InternalCode string
+	// Required are the required members of nested structures, by wire name, keyed by the Go type's name without package.
+	// ApplyModel fills it.
+	Required map[string][]string
+
+	model Model
 	// MapError puts a handler's error on the wire. It is called for every error that is not an *Error already; nil, or a nil
 	// result, means an internal error: logged in full, shown as "internal error".
 	MapError func(c *Call, err error) *Error
@@ -54,8 +88,16 @@ type Operation struct {
 	Method, Path string
 	// Required lists the members a request must have, by wire name.
 	Required []string
-	MaxBody  int64
+	// Query lists the members that RestJSON1 takes from query parameters of the same name, in place of the body. A list
+	// member takes every occurrence of its parameter.
+	Query   []string
+	MaxBody int64
+	// Unsigned lets requests without a signature through where signatures are verified, as sts:AssumeRoleWithWebIdentity
+	// needs. A signature that is there is verified all the same.
+	Unsigned bool
 
+	input    reflect.Type
+	output   reflect.Type
 	newInput func() any
 	invoke   func(ctx context.Context, c *Call, in any) (any, error)
 }
@@ -66,6 +108,8 @@ type Operation struct {
 func Op[In, Out any](name string, handler func(ctx context.Context, c *Call, in *In) (*Out, error)) Operation {
 	return Operation{
 		Name:     name,
+		input:    reflect.TypeFor[In](),
+		output:   reflect.TypeFor[Out](),
 		newInput: func() any { return new(In) },
 		invoke: func(ctx context.Context, c *Call, in any) (any, error) {
 			out, err := handler(ctx, c, in.(*In))
@@ -88,7 +132,8 @@ type Call struct {
 	AccessKeyID  string
 	SessionToken string
 	Verified     bool
-	// Body is the request body as received (JSON protocols): for handlers that keep members newer than the model.
+	// Body is the request body as received (JSON protocols): for handlers that keep members newer than the model. It is
+	// valid JSON, belongs to the handler and may be kept. It is nil for an empty body.
 	Body []byte
 	// Host is the request's Host header, for URLs that lead back here; Scheme is "http" or "https".
 	Host, Scheme string
