@@ -17,7 +17,11 @@ type Model struct {
 	Operations []ModelOperation
 	// Required are the required members of nested structures, by Go type name.
 	Required map[string][]string
+	// Names are the wire names that do not follow from the Go field's, by "Type.Field".
+	Names map[string]string
 }
+
+//go:generate go run ./gen
 
 // ModelOperation is one operation of a Model; its members are wire names.
 type ModelOperation struct {
@@ -25,6 +29,8 @@ type ModelOperation struct {
 	Method, Path string   // RestJSON1
 	Query        []string // members bound to query parameters
 	Required     []string
+	// EmptyResult says that the output is a structure without members, which in Query has a Result element all the same.
+	EmptyResult bool
 }
 
 func (m *Model) operation(name string) (ModelOperation, bool) {
@@ -44,7 +50,7 @@ func (m *Model) operation(name string) (ModelOperation, bool) {
 }
 
 // ApplyModel fills in what the service and its operations leave open and the model knows: protocol, version, target prefix,
-// namespace, and each operation's route and required members. An operation that the model does not have is taken to be
+// namespace, odd member names, and each operation's route and required members. An operation that the model does not have is taken to be
 // newer than the SDK if it has a Method, and an error otherwise.
 func (s *Service) ApplyModel(m Model) error {
 	if s.Name == "" {
@@ -83,6 +89,7 @@ func (s *Service) ApplyModel(m Model) error {
 		if op.Method == "" {
 			op.Method, op.Path = mo.Method, mo.Path
 		}
+		op.emptyResult = mo.EmptyResult
 		if op.Query == nil {
 			op.Query = mo.Query
 		}

@@ -108,6 +108,7 @@ type planner struct {
 	lower    bool
 	unions   []Union
 	required map[string][]string
+	odd      map[string]string // "Type.Field" -> wire name
 	done     map[reflect.Type]*plan
 }
 
@@ -119,7 +120,7 @@ func newPlanner(s *Service) *planner {
 	case UpperCamel:
 		lower = false
 	}
-	return &planner{protocol: s.Protocol, lower: lower, unions: s.Unions, required: s.Required, done: map[reflect.Type]*plan{}}
+	return &planner{protocol: s.Protocol, lower: lower, unions: s.Unions, required: s.Required, odd: s.model.Names, done: map[reflect.Type]*plan{}}
 }
 
 // operation compiles the plan of an operation's input, whose required members are the operation's.
@@ -225,7 +226,7 @@ func (pl *planner) fill(p *plan, required []string) error {
 		if err != nil {
 			return fmt.Errorf("%s.%s: %w", p.typ, sf.Name, err)
 		}
-		in, out := pl.names(sf)
+		in, out := pl.names(p.typ, sf)
 		if err := p.add(field{index: i, in: in, out: out, jsonKey: `"` + out + `":`, plan: fp}); err != nil {
 			return err
 		}
@@ -258,7 +259,7 @@ func (p *plan) add(f field) error {
 // names gives a field's name in requests and in replies. EC2 Query follows the Smithy traits: `ec2` is ec2QueryName,
 // `awswire` is xmlName, whose capitalised form is the parameter's name where there is no `ec2`
 // (https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html).
-func (pl *planner) names(sf reflect.StructField) (in, out string) {
+func (pl *planner) names(t reflect.Type, sf reflect.StructField) (in, out string) {
 	tag := sf.Tag.Get("awswire")
 	if pl.protocol == EC2Query {
 		out = lowerFirst(sf.Name)
@@ -269,6 +270,9 @@ func (pl *planner) names(sf reflect.StructField) (in, out string) {
 			in = upperFirst(out)
 		}
 		return in, out
+	}
+	if tag == "" {
+		tag = pl.odd[t.Name()+"."+sf.Name]
 	}
 	switch {
 	case tag != "":

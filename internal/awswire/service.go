@@ -96,8 +96,10 @@ type Operation struct {
 	// needs. A signature that is there is verified all the same.
 	Unsigned bool
 
-	input    reflect.Type
-	output   reflect.Type
+	input       reflect.Type
+	output      reflect.Type
+	emptyResult bool // of Query, see ModelOperation
+
 	newInput func() any
 	invoke   func(ctx context.Context, c *Call, in any) (any, error)
 }

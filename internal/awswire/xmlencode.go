@@ -29,7 +29,7 @@ func appendXMLOutput(b []byte, s *service, op *operation, requestID string, out 
 			w.members(op.out, out.Elem())
 		}
 	} else {
-		if len(op.out.fields) > 0 {
+		if len(op.out.fields) > 0 || op.emptyResult {
 			w.open(op.Name + "Result")
 			if !out.IsNil() {
 				w.members(op.out, out.Elem())
