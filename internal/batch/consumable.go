@@ -1,7 +1,90 @@
 package batch
 
+import (
+	"math"
+	"strings"
+)
+
+// The types of consumable resource: given back when a job ends, or used up.
+const (
+	Replenishable    = "REPLENISHABLE"
+	NonReplenishable = "NON_REPLENISHABLE"
+)
+
 // maxConsumables is how many consumable resources a job may hold.
 const maxConsumables = 5
+
+// NewConsumableResource checks the body of a CreateConsumableResource request and makes the resource; CreatedAt is the
+// caller's to set. The texts were recorded from the service by the cdk-preflight project, save those marked. Errors are *Error.
+func NewConsumableResource(raw []byte) (ConsumableResource, error) {
+	req, err := parseObject(raw)
+	if err != nil {
+		return ConsumableResource{}, err
+	}
+	cr := ConsumableResource{Name: req.str("consumableResourceName"), Type: req.str("resourceType"), Tags: req.stringMap("tags")}
+	cr.Total, _ = req.integer("totalQuantity")
+	if cr.Type == "" {
+		cr.Type = Replenishable
+	}
+	switch {
+	case !namePattern.MatchString(cr.Name):
+		return ConsumableResource{}, Invalidf("ConsumableResource name should match a valid pattern.")
+	case cr.Total < 0:
+		return ConsumableResource{}, Invalidf("totalQuantity cannot be a negative number.")
+	case !oneOf(cr.Type, Replenishable, NonReplenishable):
+		// unverified: text.
+		return ConsumableResource{}, Invalidf("resourceType %s is not valid. Valid values are: [REPLENISHABLE, NON_REPLENISHABLE]", cr.Type)
+	}
+	if err := checkTags(cr.Tags); err != nil {
+		return ConsumableResource{}, err
+	}
+	return cr, nil
+}
+
+// UpdateConsumableResource checks the body of an UpdateConsumableResource request against cr and returns what the resource
+// becomes; cr itself is unchanged. That a repeated clientToken counts once is the caller's to see to. Errors are *Error.
+//
+// unverified: all texts, and that taking away more than there is, is refused; the rules are in the API reference.
+func UpdateConsumableResource(cr ConsumableResource, raw []byte) (ConsumableResource, error) {
+	req, err := parseObject(raw)
+	if err != nil {
+		return cr, err
+	}
+	quantity, given := req.integer("quantity")
+	next, op := cr, strings.ToUpper(req.str("operation"))
+	switch {
+	case !given && op == "":
+		return cr, nil
+	case !given:
+		return cr, Invalidf("quantity is required.")
+	case quantity < 0:
+		return cr, Invalidf("quantity cannot be a negative number.")
+	}
+	switch op {
+	case "SET", "":
+		next.Total = quantity
+	case "ADD":
+		if quantity > math.MaxInt64-cr.Total {
+			return cr, Invalidf("totalQuantity cannot be greater than %d.", int64(math.MaxInt64))
+		}
+		next.Total += quantity
+	case "REMOVE":
+		if quantity > cr.Total {
+			return cr, Invalidf("totalQuantity cannot be a negative number.")
+		}
+		next.Total -= quantity
+	default:
+		return cr, Invalidf("operation %s is not valid. Valid values are: [SET, ADD, REMOVE]", op)
+	}
+	return next, nil
+}
+
+// ConsumableNotFound refuses a name or ARN that is no consumable resource.
+//
+// unverified: text, by analogy with scheduling policies.
+func ConsumableNotFound(nameOrARN string) error {
+	return Invalidf("ConsumableResource %s not found.", nameOrARN)
+}
 
 // consumable is one entry of a consumableResourceList as sent: the resource by name or ARN.
 type consumable struct {
@@ -34,11 +117,4 @@ func checkConsumables(o object, member string) ([]consumable, error) {
 		out = append(out, c)
 	}
 	return out, nil
-}
-
-// ConsumableNotFound refuses a name or ARN that is no consumable resource.
-//
-// unverified: text, by analogy with scheduling policies.
-func ConsumableNotFound(nameOrARN string) error {
-	return Invalidf("ConsumableResource %s not found.", nameOrARN)
 }
