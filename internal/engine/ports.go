@@ -15,13 +15,16 @@ import (
 type Store interface {
 	// Load hands over every resource and every job that is not final, in ascending Seq, each job's children after it.
 	Load(ctx context.Context, v Visitor) error
+	// Commit refuses, whole, what can not be: an id or number that is another job's, a job or a child's parent that is not
+	// there, another status for a final job, a time of stopping without a final status or the reverse.
 	Commit(ctx context.Context, c *Changes) error
 
 	// Job finds one job by its UUID (no child suffix); ok is false if there is none.
 	Job(ctx context.Context, p batch.Partition, id string) (rec JobRecord, ok bool, err error)
 	// Child finds one array child or node of a job.
 	Child(ctx context.Context, seq int64, index int) (rec ChildRecord, ok bool, err error)
-	// ListJobs pages through jobs (not children), newest first: descending (CreatedAt, Seq).
+	// ListJobs pages through jobs (not children), newest first: descending (CreatedAt, Seq). With a NamePrefix they are
+	// grouped by name, as AWS lists them: descending (Name without letter case, CreatedAt, Seq).
 	ListJobs(ctx context.Context, q JobQuery) ([]JobRecord, error)
 	// ListChildren pages through the stored children of a job, ascending by index.
 	ListChildren(ctx context.Context, q ChildQuery) ([]ChildRecord, error)
@@ -104,7 +107,8 @@ type JobQuery struct {
 	Definition, DefinitionPrefix string
 	Share                        string
 	CreatedBefore, CreatedAfter  int64 // ms, exclusive
-	// Before continues after the job of this (CreatedAt, Seq), in descending order.
+	// Before continues after the job of this (CreatedAt, Seq), in descending order; with a NamePrefix its name belongs to it.
+	BeforeName                 string
 	BeforeCreatedAt, BeforeSeq int64
 	Limit                      int
 }
