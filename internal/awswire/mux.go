@@ -26,7 +26,9 @@ type Options struct {
 	// Logger gets a debug record for each request and a warning with the cause for each answer of 500 and above. Nil is
 	// slog.Default().
 	Logger *slog.Logger
-	// Fallback gets the requests that are not AWS's. Nil answers them with an error.
+	// Verifier checks signatures; nil lets every request through as what it claims to be.
+	Verifier *Verifier
+	// Fallback gets the requests that are not AWS's. They are not verified. Nil answers them with an error.
 	Fallback http.Handler
 	// NewRequestID makes request ids; random UUIDs if nil.
 	NewRequestID func() string

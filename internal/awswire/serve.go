@@ -96,6 +96,12 @@ func (x *exchange) serve(body []byte) {
 			return
 		}
 	}
+	if x.m.opts.Verifier != nil {
+		if err := x.verify(body); err != nil {
+			x.fail(err)
+			return
+		}
+	}
 	if refusal != nil {
 		x.fail(refusal)
 		return

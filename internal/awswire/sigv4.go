@@ -78,18 +78,12 @@ func parseAuthorization(h string) (*Signature, error) {
 	}
 	s := &Signature{}
 	var errs []error
-	given := map[string]bool{}
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
 		if !ok {
-			errs = append(errs, fmt.Errorf("%q is not a key=value pair (missing equal-sign) in Authorization header", strings.TrimSpace(part)))
+			errs = append(errs, fmt.Errorf("'%s' not a valid key=value pair (missing equal-sign) in Authorization header", name))
 			continue
 		}
-		if given[name] {
-			errs = append(errs, fmt.Errorf("the Authorization header has %s twice", name))
-			continue
-		}
-		given[name] = true
 		switch name {
 		case "Credential":
 			if err := s.scope(value); err != nil {
@@ -101,15 +95,20 @@ func parseAuthorization(h string) (*Signature, error) {
 			s.MAC = value
 		}
 	}
-	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
-		if !given[name] {
-			errs = append(errs, fmt.Errorf("Authorization header requires '%s' parameter", name))
-		}
+	if s.AccessKeyID == "" {
+		return nil, errors.Join(append(errs, missingAuthPart("Credential"))...)
 	}
-	if !given["Credential"] {
-		s = nil
+	if s.MAC == "" {
+		errs = append(errs, missingAuthPart("Signature"))
+	}
+	if s.SignedHeaders == nil {
+		errs = append(errs, missingAuthPart("SignedHeaders"))
 	}
 	return s, errors.Join(errs...)
+}
+
+func missingAuthPart(name string) error {
+	return fmt.Errorf("Authorization header requires '%s' parameter", name)
 }
 
 // parsePresigned reads the query form. Signature and header names are as in the header form.
