@@ -19,20 +19,3 @@ func CheckNToN(size, dependencySize int, id string) error {
 func ErrDependencyUnknown(id string) error {
 	return Refusedf("Dependent job %s does not exist", id)
 }
-
-// ErrQueueUnknown is the answer wherever a job queue is named that does not exist. Clients look for "does not exist".
-func ErrQueueUnknown(p Partition, name string) error {
-	return Refusedf("%s does not exist", p.BatchARN(KindJobQueue, name))
-}
-
-// ErrQueueDisabled refuses a submission to a queue that takes none.
-//
-// unverified: AWS's text (reference, section 15, question 1).
-func ErrQueueDisabled(p Partition, name string) error {
-	return Refusedf("%s is not enabled", p.BatchARN(KindJobQueue, name))
-}
-
-// ErrEnvironmentUnknown is the answer wherever a compute environment is named that does not exist.
-func ErrEnvironmentUnknown(p Partition, name string) error {
-	return Refusedf("%s does not exist", p.BatchARN(KindComputeEnvironment, name))
-}

@@ -1,0 +1,28 @@
+package batch
+
+// ErrQueueUnknown is the answer wherever a job queue is named that does not exist. Clients look for "does not exist".
+func ErrQueueUnknown(p Partition, name string) error {
+	return Refusedf("%s does not exist", p.BatchARN(KindJobQueue, name))
+}
+
+// ErrQueueDisabled refuses a submission to a queue that takes none.
+//
+// unverified: AWS's text (reference, section 15, question 1).
+func ErrQueueDisabled(p Partition, name string) error {
+	return Refusedf("%s is not enabled", p.BatchARN(KindJobQueue, name))
+}
+
+// ErrEnvironmentUnknown is the answer wherever a compute environment is named that does not exist.
+func ErrEnvironmentUnknown(p Partition, name string) error {
+	return Refusedf("%s does not exist", p.BatchARN(KindComputeEnvironment, name))
+}
+
+// ErrDefinitionUnknown is the answer wherever a job definition is named that does not exist; id may lack the revision.
+func ErrDefinitionUnknown(p Partition, id string) error {
+	return Refusedf("%s does not exist", p.BatchARN(KindJobDefinition, id))
+}
+
+// ErrPolicyUnknown is the answer wherever a scheduling policy is named that does not exist.
+func ErrPolicyUnknown(p Partition, name string) error {
+	return Refusedf("%s does not exist", p.BatchARN(KindSchedulingPolicy, name))
+}

@@ -1,0 +1,366 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/runtime"
+)
+
+// Clock is the engine's time. A test's clock can be advanced; NewTimer's channel then fires.
+type Clock interface {
+	Now() time.Time
+	// NewTimer's channel receives once at or after the given time. stop releases the timer.
+	NewTimer(at time.Time) (c <-chan time.Time, stop func())
+}
+
+// Launcher carries out what the core wants done with containers. Its calls do not block on the work itself; what becomes
+// of a task comes back through Reports, an Ended report again and again until it is acknowledged.
+type Launcher interface {
+	Start([]StartTask)
+	// Resume names the tasks that were under way when the last engine ended: each is found running or ended, started if it
+	// never was, or reported lost.
+	Resume([]ResumeTask)
+	Stop([]StopTask)
+	Ack(keys []string)
+	Reports() <-chan []runtime.Report
+}
+
+// Observer is told of every state change after it is on disk, in order. It must not block.
+type Observer interface {
+	Observe([]Notice)
+}
+
+// Config is what an Engine is made of.
+type Config struct {
+	Store    Store
+	Launcher Launcher
+	Clock    Clock
+	IDs      IDs
+	Limits   Limits
+	Observer Observer // may be nil
+	Logger   *slog.Logger
+}
+
+// Engine is the one loop around a Core. All its methods may be called from many goroutines; each answers after what it
+// shows or did is on disk.
+type Engine struct {
+	cfg      Config
+	requests chan *request
+	catalog  atomic.Pointer[Catalog]
+	stop     chan struct{}
+	done     chan struct{}
+
+	// The rest belongs to the loop.
+	core *Core
+}
+
+// request is one call waiting for the loop: an event, or a look at the core.
+type request struct {
+	event  Event
+	look   func(*Core)
+	result any
+	err    error
+	done   chan struct{}
+}
+
+// group bounds how many requests share a commit, so that the first of them does not wait for ever.
+const group = 1024
+
+// Start loads the state, takes up what was under way and starts the loop. Stop ends it.
+func Start(ctx context.Context, cfg Config) (*Engine, error) {
+	e := &Engine{cfg: cfg, requests: make(chan *request, group), stop: make(chan struct{}), done: make(chan struct{})}
+	if err := e.load(ctx); err != nil {
+		return nil, err
+	}
+	go e.run()
+	return e, nil
+}
+
+// Stop ends the loop after the requests already taken are answered. Containers go on running. It returns the ids of jobs
+// that are under way.
+func (e *Engine) Stop() []string {
+	close(e.stop)
+	<-e.done
+	var running []string
+	for _, j := range sortedJobs(e.core.liveJobs()) {
+		running = append(running, j.underWay()...)
+	}
+	return running
+}
+
+// load makes the core anew from the store and hands what was under way to the launcher.
+func (e *Engine) load(ctx context.Context) error {
+	core, resume, err := restore(ctx, e.cfg.Store, e.cfg.IDs, e.cfg.Limits, e.cfg.Clock.Now())
+	if err != nil {
+		return err
+	}
+	e.core = core
+	e.cfg.Launcher.Resume(resume)
+	return nil
+}
+
+// run is the loop: take what is waiting, step through it, commit, and only then let anything be seen.
+func (e *Engine) run() {
+	defer close(e.done)
+	e.settle(nil) // what loading left to do
+	for {
+		var timeout <-chan time.Time
+		stopTimer := func() {}
+		if at := e.core.timers.next(); !at.IsZero() {
+			timeout, stopTimer = e.cfg.Clock.NewTimer(at)
+		}
+		var batched []*request
+		select {
+		case r := <-e.requests:
+			batched = append(batched, r)
+		case reports := <-e.cfg.Launcher.Reports():
+			batched = appendReports(batched, reports)
+		case <-timeout:
+			batched = append(batched, &request{event: Tick{}})
+		case <-e.stop:
+			stopTimer()
+			e.drain()
+			return
+		}
+		stopTimer()
+		e.settle(e.more(batched))
+	}
+}
+
+// more adds what else is waiting, without waiting for it.
+func (e *Engine) more(batched []*request) []*request {
+	for len(batched) < group {
+		select {
+		case r := <-e.requests:
+			batched = append(batched, r)
+		case reports := <-e.cfg.Launcher.Reports():
+			batched = appendReports(batched, reports)
+		default:
+			return batched
+		}
+	}
+	return batched
+}
+
+func appendReports(batched []*request, reports []runtime.Report) []*request {
+	for _, r := range reports {
+		batched = append(batched, &request{event: TaskReport{Report: r}})
+	}
+	return batched
+}
+
+// drain refuses what comes after Stop.
+func (e *Engine) drain() {
+	for {
+		select {
+		case r := <-e.requests:
+			r.err = errStopping
+			close(r.done)
+		default:
+			return
+		}
+	}
+}
+
+var errStopping = &batch.Error{Code: batch.Unavailable, Message: "batchbox is shutting down"}
+
+// settle steps through a group of requests, commits what they changed and answers them. If that fails, nothing of the group
+// has been seen by anyone: the core is made anew from the store, and the requests are refused. Reports are not lost with
+// it: unacknowledged, they come again.
+func (e *Engine) settle(batched []*request) {
+	out, err := e.step(batched)
+	if err == nil && !out.Changes.Empty() {
+		err = e.cfg.Store.Commit(context.Background(), &out.Changes)
+	}
+	if err != nil {
+		e.fail(batched, err)
+		return
+	}
+	if out.ResourcesChanged {
+		e.catalog.Store(e.core.catalog(e.catalog.Load()))
+	}
+	if len(out.Start) > 0 {
+		e.cfg.Launcher.Start(out.Start)
+	}
+	if len(out.Stop) > 0 {
+		e.cfg.Launcher.Stop(out.Stop)
+	}
+	if len(out.Ack) > 0 {
+		e.cfg.Launcher.Ack(out.Ack)
+	}
+	if e.cfg.Observer != nil && len(out.Notices) > 0 {
+		e.cfg.Observer.Observe(out.Notices)
+	}
+	answer(batched)
+}
+
+// step applies the group to the core. A panic in a rule is a fault of ours: it ends the group, not the engine.
+func (e *Engine) step(batched []*request) (out Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in the engine's core: %v\n%s", p, debug.Stack())
+		}
+	}()
+	now := e.cfg.Clock.Now()
+	if batched == nil {
+		batched = []*request{{event: Tick{}}}
+	}
+	for _, r := range batched {
+		if r.look != nil {
+			r.look(e.core)
+			continue
+		}
+		r.result, r.err = e.core.Step(r.event, now)
+	}
+	return e.core.Take(), nil
+}
+
+func answer(batched []*request) {
+	for _, r := range batched {
+		if r.done != nil {
+			close(r.done)
+		}
+	}
+}
+
+// fail refuses a group that could not be committed and goes back to what is on disk. While even that can't be read the
+// loop waits here: nothing could be answered truthfully.
+func (e *Engine) fail(batched []*request, cause error) {
+	e.cfg.Logger.Error("a group of changes could not be committed; going back to the last commit", "error", cause)
+	for _, r := range batched {
+		r.result, r.err = nil, &batch.Error{Code: batch.Unavailable, Message: "batchbox could not save the change: " + unavailable(cause)}
+	}
+	answer(batched)
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		err := e.load(ctx)
+		cancel()
+		if err == nil {
+			e.catalog.Store(e.core.catalog(nil))
+			e.core.resources = false
+			return
+		}
+		e.cfg.Logger.Error("the state could not be read back", "error", err, "retry", delay)
+		fired, stopTimer := e.cfg.Clock.NewTimer(e.cfg.Clock.Now().Add(delay))
+		select {
+		case <-fired:
+		case <-e.stop:
+			stopTimer()
+			return
+		}
+	}
+}
+
+// unavailable is the first line of an error, for a caller who can't see the log.
+func unavailable(err error) string {
+	for i, c := range err.Error() {
+		if c == '\n' {
+			return err.Error()[:i]
+		}
+	}
+	return err.Error()
+}
+
+// Do applies an event and returns its result after it is on disk. The error is a *batch.Error for a refusal, the event's
+// own error, or the context's: then the event may still take effect.
+func (e *Engine) Do(ctx context.Context, ev Event) (any, error) {
+	r := &request{event: ev, done: make(chan struct{})}
+	if err := e.send(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.result, r.err
+}
+
+// look runs fn on the core, between steps, and returns after everything fn could see is on disk. fn must copy what it
+// keeps.
+func (e *Engine) look(ctx context.Context, fn func(*Core)) error {
+	r := &request{look: fn, done: make(chan struct{})}
+	if err := e.send(ctx, r); err != nil {
+		return err
+	}
+	return r.err
+}
+
+func (e *Engine) send(ctx context.Context, r *request) error {
+	select {
+	case e.requests <- r:
+	case <-e.done:
+		return errStopping
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-r.done:
+		return nil
+	case <-e.done:
+		select {
+		case <-r.done:
+			return nil
+		default:
+			return errStopping
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Catalog is the resources as of the last commit.
+func (e *Engine) Catalog() *Catalog { return e.catalog.Load() }
+
+// Submit is Do for SubmitJob: it looks up what the Store knows of dependencies that are not in memory.
+func (e *Engine) Submit(ctx context.Context, p batch.Partition, spec *batch.Spec) (id string, err error) {
+	facts := map[string]DependencyFact{}
+	for {
+		result, err := e.Do(ctx, SubmitJob{Partition: p, Spec: spec, Facts: facts})
+		var unknown *UnknownDependencies
+		if !errors.As(err, &unknown) {
+			id, _ := result.(string)
+			return id, err
+		}
+		for _, dep := range unknown.IDs {
+			id, _ := batch.ParseJobID(dep)
+			fact, err := lookUpFact(ctx, e.cfg.Store, p, id)
+			if err != nil {
+				return "", err
+			}
+			facts[dep] = fact
+		}
+	}
+}
+
+// Tick is the passing of time.
+type Tick struct{}
+
+func (Tick) apply(*Core) (any, error) { return nil, nil }
+
+func (c *Core) liveJobs() map[*job]struct{} {
+	set := make(map[*job]struct{}, len(c.jobs))
+	for _, j := range c.jobs {
+		set[j] = struct{}{}
+	}
+	return set
+}
+
+// underWay lists the ids of the job's tasks in STARTING or RUNNING.
+func (j *job) underWay() []string {
+	var ids []string
+	add := func(w *work) {
+		if w != nil && w.attempt != nil {
+			ids = append(ids, w.id())
+		}
+	}
+	add(j.work)
+	if j.array != nil {
+		for i := range j.array.states {
+			add(j.array.live[int32(i)])
+		}
+	}
+	return ids
+}

@@ -1,0 +1,71 @@
+package engine
+
+import "github.com/batchbox/batchbox/internal/batch"
+
+// CreateSchedulingPolicy makes a scheduling policy.
+type CreateSchedulingPolicy struct {
+	Partition batch.Partition
+	Raw       []byte
+}
+
+func (ev CreateSchedulingPolicy) apply(c *Core) (any, error) {
+	policy, err := batch.NewSchedulingPolicy(ev.Raw)
+	if err != nil {
+		return nil, err
+	}
+	p := c.partition(ev.Partition)
+	if p.policies[policy.Name] != nil {
+		return nil, batch.Refusedf("%s already exists", ev.Partition.BatchARN(batch.KindSchedulingPolicy, policy.Name))
+	}
+	p.policies[policy.Name] = &policy
+	c.save(p, batch.KindSchedulingPolicy, policy.Name, &policy)
+	return policy, nil
+}
+
+// UpdateSchedulingPolicy changes a policy; it holds for what is scheduled afterwards.
+type UpdateSchedulingPolicy struct {
+	Partition batch.Partition
+	Name      string
+	Raw       []byte
+}
+
+func (ev UpdateSchedulingPolicy) apply(c *Core) (any, error) {
+	p := c.partition(ev.Partition)
+	old := p.policies[ev.Name]
+	if old == nil {
+		return nil, batch.ErrPolicyUnknown(ev.Partition, ev.Name)
+	}
+	policy, err := batch.UpdateSchedulingPolicy(*old, ev.Raw)
+	if err != nil {
+		return nil, err
+	}
+	p.policies[ev.Name] = &policy
+	for _, q := range p.order {
+		if q.SchedulingPolicy == ev.Name {
+			q.work.SetPolicy(fairShare(&policy), c.now)
+		}
+	}
+	c.save(p, batch.KindSchedulingPolicy, ev.Name, &policy)
+	return policy, nil
+}
+
+// DeleteSchedulingPolicy removes a policy that no queue uses.
+type DeleteSchedulingPolicy struct {
+	Partition batch.Partition
+	Name      string
+}
+
+func (ev DeleteSchedulingPolicy) apply(c *Core) (any, error) {
+	p := c.partition(ev.Partition)
+	if p.policies[ev.Name] == nil {
+		return nil, batch.ErrPolicyUnknown(ev.Partition, ev.Name)
+	}
+	for _, q := range p.order {
+		if q.SchedulingPolicy == ev.Name {
+			return nil, batch.Refusedf("Cannot delete, scheduling policy is in use by job queue %s.", q.Name)
+		}
+	}
+	delete(p.policies, ev.Name)
+	c.save(p, batch.KindSchedulingPolicy, ev.Name, nil)
+	return nil, nil
+}

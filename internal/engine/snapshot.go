@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/sched"
+)
+
+// snapshot lists the front of a queue in the order in which the jobs would be dispatched, and what it uses.
+func (c *Core) snapshot(q *queue, limit int) Snapshot {
+	s := Snapshot{At: c.nowMs(), Fair: q.work.Fair()}
+	cost := func(it *sched.Item[entry]) int64 { return it.Work.job.spec.MilliCPU() }
+	q.work.Walk(c.now, cost, func(it *sched.Item[entry]) bool {
+		j, w := it.Work.job, it.Work.work
+		if w != nil {
+			s.Front = append(s.Front, FrontJob{ID: w.id(), Since: w.RunnableAt})
+			return len(s.Front) < limit
+		}
+		for i := j.array.fresh.next(j.array.cursor); i >= 0 && len(s.Front) < limit; i = j.array.fresh.next(i + 1) {
+			s.Front = append(s.Front, FrontJob{ID: batch.ArrayChildID(j.id, i), Since: j.createdAt})
+		}
+		return len(s.Front) < limit
+	})
+	for j := range q.jobs {
+		if j.array == nil {
+			if j.work.attempt != nil {
+				s.MilliCPU += j.work.attempt.milliCPU
+			}
+			continue
+		}
+		for _, w := range j.array.live {
+			if w.attempt != nil {
+				s.MilliCPU += w.attempt.milliCPU
+			}
+		}
+	}
+	if s.Fair {
+		s.ActiveShares = q.work.ActiveShares(c.now)
+		for _, use := range q.work.Utilization(c.now) {
+			s.Shares = append(s.Shares, ShareUse(use))
+		}
+	}
+	return s
+}

@@ -1,0 +1,293 @@
+package sched
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// Policy is a fair-share policy as the scheduler needs it. Weight answers for any share identifier.
+type Policy struct {
+	// Decay is the window over which past usage counts; zero means MinDecay.
+	Decay time.Duration
+	// Reservation is computeReservation, in percent.
+	Reservation int
+	Weight      func(share string) float64
+}
+
+// MinDecay is the usage window when a policy names none (API FairsharePolicy: a shareDecaySeconds of 0 is treated as 600 seconds).
+const MinDecay = 600 * time.Second
+
+// window is the time constant of the decay.
+func (p *Policy) window() time.Duration {
+	if p.Decay <= 0 {
+		return MinDecay
+	}
+	return p.Decay
+}
+
+// Queue is the runnable work of one job queue: a single line when it is FIFO, a line for each share identifier under a
+// fair-share policy.
+type Queue[W any] struct {
+	policy *Policy // nil: FIFO
+	fifo   line[W]
+	shares map[string]*share[W]
+	// waiting lists the shares that have runnable work, so that a pick looks at no others.
+	waiting []*share[W]
+	size    int
+}
+
+// share is one share identifier of a queue.
+type share[W any] struct {
+	name   string
+	weight float64
+	line   line[W]
+	at     int     // index in Queue.waiting, -1 when it has no runnable work
+	live   int     // unfinished jobs
+	held   int64   // milli-vCPU placed now
+	usage  float64 // decayed average of held over the window, in milli-vCPU, as of asOf
+	asOf   time.Time
+	idleAt time.Time // when the last unfinished job left
+}
+
+// NewQueue makes an empty queue; policy nil makes it FIFO.
+func NewQueue[W any](policy *Policy) *Queue[W] {
+	return &Queue[W]{policy: policy, shares: map[string]*share[W]{}}
+}
+
+// Fair says whether the queue has a fair-share policy.
+func (q *Queue[W]) Fair() bool { return q.policy != nil }
+
+// SetPolicy replaces the policy of a fair-share queue: weights and window hold from now on.
+func (q *Queue[W]) SetPolicy(policy *Policy, now time.Time) {
+	for _, s := range q.shares {
+		q.settle(s, now)
+	}
+	q.policy = policy
+	for _, s := range q.shares {
+		s.weight = policy.Weight(s.name)
+	}
+}
+
+// Len is the number of items standing in the queue (an array with many runnable children is one).
+func (q *Queue[W]) Len() int { return q.size }
+
+// Push adds an item; share is ignored by a FIFO queue.
+func (q *Queue[W]) Push(it *Item[W], shareName string, now time.Time) {
+	q.size++
+	if q.policy == nil {
+		q.fifo.push(it)
+		return
+	}
+	s := q.share(shareName, now)
+	s.line.push(it)
+	if s.at < 0 {
+		s.at = len(q.waiting)
+		q.waiting = append(q.waiting, s)
+	}
+}
+
+// Remove takes an item out, wherever it stands. An item that is not queued is left alone.
+func (q *Queue[W]) Remove(it *Item[W], shareName string) {
+	if !it.Queued() {
+		return
+	}
+	q.size--
+	it.line.remove(it)
+	if q.policy == nil {
+		return
+	}
+	if s := q.shares[shareName]; len(s.line.items) == 0 {
+		last := len(q.waiting) - 1
+		q.waiting[s.at] = q.waiting[last]
+		q.waiting[s.at].at = s.at
+		q.waiting[last] = nil
+		q.waiting = q.waiting[:last]
+		s.at = -1
+	}
+}
+
+// Head is the item to run next, nil if there is none. Fair share: the first item of the share with the lowest weighted
+// usage, ties by name, so that the choice depends on nothing but the values. Shares for which skip (if not nil) says true
+// are passed over; a FIFO queue has no shares and asks nothing.
+func (q *Queue[W]) Head(now time.Time, skip func(share string) bool) *Item[W] {
+	if q.policy == nil {
+		return q.fifo.head()
+	}
+	var best *share[W]
+	var bestUse float64
+	for _, s := range q.waiting {
+		if skip != nil && skip(s.name) {
+			continue
+		}
+		q.settle(s, now)
+		if use := s.weighted(); best == nil || use < bestUse || use == bestUse && s.name < best.name {
+			best, bestUse = s, use
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return best.line.head()
+}
+
+// weighted is what the shares are compared by: what it uses now and what it used over the window, times its weight. Both
+// terms are needed: the first spreads a burst that is placed within one instant, the second makes up for the past.
+//
+// AWS publishes no formula (User Guide, "Fair-share scheduling": usage over the decay window, recent usage counts more,
+// lower weight factor means a larger share); this one is a guess and stands alone here.
+func (s *share[W]) weighted() float64 { return (s.usage + float64(s.held)) * s.weight }
+
+// settle brings a share's decayed usage up to now: an exponential average of what it held.
+func (q *Queue[W]) settle(s *share[W], now time.Time) {
+	dt := now.Sub(s.asOf)
+	if dt <= 0 {
+		return
+	}
+	f := math.Exp(-dt.Seconds() / q.policy.window().Seconds())
+	s.usage = s.usage*f + float64(s.held)*(1-f)
+	s.asOf = now
+}
+
+func (q *Queue[W]) share(name string, now time.Time) *share[W] {
+	s := q.shares[name]
+	if s == nil {
+		s = &share[W]{name: name, weight: q.policy.Weight(name), at: -1, asOf: now, idleAt: now}
+		q.shares[name] = s
+	}
+	return s
+}
+
+// Enter notes an unfinished job of the share (any state from SUBMITTED to RUNNING), Leave that it became final.
+func (q *Queue[W]) Enter(shareName string, now time.Time) {
+	if q.policy != nil {
+		q.share(shareName, now).live++
+	}
+}
+
+// Leave is the end of what Enter began.
+func (q *Queue[W]) Leave(shareName string, now time.Time) {
+	if q.policy == nil {
+		return
+	}
+	s := q.share(shareName, now)
+	s.live--
+	s.idleAt = now
+}
+
+// Hold notes that a task of the share was placed and takes milliCPU, until Release.
+func (q *Queue[W]) Hold(shareName string, milliCPU int64, now time.Time) {
+	if q.policy != nil {
+		s := q.share(shareName, now)
+		q.settle(s, now)
+		s.held += milliCPU
+	}
+}
+
+// Release is the end of what Hold began.
+func (q *Queue[W]) Release(shareName string, milliCPU int64, now time.Time) {
+	q.Hold(shareName, -milliCPU, now)
+}
+
+// active says whether a share counts for computeReservation: it has an unfinished job, or had one within the window
+// (User Guide, "Fair-share scheduling policies").
+func (q *Queue[W]) active(s *share[W], now time.Time) bool {
+	return s.live > 0 || now.Sub(s.idleAt) < q.policy.window()
+}
+
+// ActiveShares counts the active shares and forgets those that have not been so for two windows, when nothing is left of
+// their usage that could change an order.
+func (q *Queue[W]) ActiveShares(now time.Time) int {
+	n := 0
+	for name, s := range q.shares {
+		switch {
+		case q.active(s, now):
+			n++
+		case now.Sub(s.idleAt) >= 2*q.policy.window():
+			delete(q.shares, name)
+		}
+	}
+	return n
+}
+
+// Active says whether the named share is active: a job of another identifier would be one more.
+func (q *Queue[W]) Active(shareName string, now time.Time) bool {
+	s, ok := q.shares[shareName]
+	return ok && q.policy != nil && q.active(s, now)
+}
+
+// Available is how much of capacity (milli-vCPU) the share may use. With computeReservation r percent and n active shares
+// (r/100)^n of it is kept back for shares that hold nothing yet (API FairsharePolicy.computeReservation; who may use the
+// reserve is our reading of it).
+func (q *Queue[W]) Available(shareName string, capacity int64, now time.Time) int64 {
+	if q.policy == nil || q.policy.Reservation == 0 {
+		return capacity
+	}
+	if s := q.shares[shareName]; s == nil || s.held == 0 {
+		return capacity
+	}
+	reserved := math.Pow(float64(q.policy.Reservation)/100, float64(max(1, q.ActiveShares(now))))
+	return capacity - int64(math.Round(float64(capacity)*reserved))
+}
+
+// ShareUse is one line of a queue's utilization.
+type ShareUse struct {
+	Share    string
+	MilliCPU int64
+}
+
+// Utilization lists what active shares hold now, the largest first.
+func (q *Queue[W]) Utilization(now time.Time) []ShareUse {
+	var use []ShareUse
+	if q.policy == nil {
+		return nil
+	}
+	for _, s := range q.shares {
+		if q.active(s, now) {
+			use = append(use, ShareUse{Share: s.name, MilliCPU: s.held})
+		}
+	}
+	slices.SortFunc(use, func(a, b ShareUse) int {
+		return cmp.Or(cmp.Compare(b.MilliCPU, a.MilliCPU), cmp.Compare(a.Share, b.Share))
+	})
+	return use
+}
+
+// Walk calls fn for the queued items in the order in which they would be dispatched if each could be placed, until it
+// returns false. cost is what placing an item would add to its share, in milli-vCPU. Nothing is changed.
+func (q *Queue[W]) Walk(now time.Time, cost func(*Item[W]) int64, fn func(*Item[W]) bool) {
+	if q.policy == nil {
+		q.fifo.walk(fn)
+		return
+	}
+	type cursor struct {
+		items []*Item[W]
+		use   float64
+		share *share[W]
+	}
+	const front = 100 // GetJobQueueSnapshot shows no more
+	var cursors []*cursor
+	for _, s := range q.waiting {
+		q.settle(s, now)
+		c := &cursor{use: s.weighted(), share: s}
+		s.line.walk(func(it *Item[W]) bool {
+			c.items = append(c.items, it)
+			return len(c.items) < front
+		})
+		cursors = append(cursors, c)
+	}
+	for len(cursors) > 0 {
+		best := slices.MinFunc(cursors, func(a, b *cursor) int {
+			return cmp.Or(cmp.Compare(a.use, b.use), cmp.Compare(a.share.name, b.share.name))
+		})
+		it := best.items[0]
+		if !fn(it) {
+			return
+		}
+		best.use += float64(cost(it)) * best.share.weight
+		if best.items = best.items[1:]; len(best.items) == 0 {
+			cursors = slices.DeleteFunc(cursors, func(c *cursor) bool { return c == best })
+		}
+	}
+}
