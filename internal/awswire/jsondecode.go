@@ -104,7 +104,7 @@ func (d *jsonDecoder) structure(p *plan, v reflect.Value) (seen bits) {
 			continue
 		}
 		f := &p.fields[i]
-		d.push(f.in)
+		d.push(f.at)
 		if seen.has(i) {
 			d.refuse("the member is given twice")
 		}
@@ -402,7 +402,7 @@ func (d *jsonDecoder) union(p *plan, v reflect.Value) {
 		if !v.IsNil() {
 			d.refuse("more than one member of a union is given")
 		}
-		d.push(f.in)
+		d.push(f.at)
 		m := reflect.New(p.members[i])
 		d.value(f.plan, m.Elem().Field(f.index))
 		v.Set(m)

@@ -85,6 +85,9 @@ func NewMux(opts Options) (*Mux, error) {
 	if !IsRegion(opts.DefaultRegion) {
 		return nil, fmt.Errorf("default region %q is no region's name", opts.DefaultRegion)
 	}
+	if opts.Verifier != nil && opts.Verifier.Credentials == nil {
+		return nil, errors.New("a verifier without credentials")
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}

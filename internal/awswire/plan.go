@@ -62,6 +62,7 @@ type field struct {
 	index int // in the Go struct; -1 for a required member the struct does not declare
 	// in and out are the member's name in requests and in replies; they differ in EC2 Query only.
 	in, out string
+	at      string // in as error texts have it, with a small first letter
 	jsonKey string // `"out":`
 	plan    *plan
 }
@@ -227,7 +228,7 @@ func (pl *planner) fill(p *plan, required []string) error {
 			return fmt.Errorf("%s.%s: %w", p.typ, sf.Name, err)
 		}
 		in, out := pl.names(p.typ, sf)
-		if err := p.add(field{index: i, in: in, out: out, jsonKey: `"` + out + `":`, plan: fp}); err != nil {
+		if err := p.add(field{index: i, in: in, out: out, plan: fp}); err != nil {
 			return err
 		}
 	}
@@ -251,6 +252,7 @@ func (p *plan) add(f field) error {
 	if len(p.fields) == maxFields {
 		return fmt.Errorf("%s has over %d members", p.typ, maxFields)
 	}
+	f.at, f.jsonKey = lowerFirst(f.in), `"`+f.out+`":`
 	p.byName[f.in] = len(p.fields)
 	p.fields = append(p.fields, f)
 	return nil
@@ -305,7 +307,7 @@ func (pl *planner) fillUnion(p *plan) error {
 		if pl.lower {
 			name = lowerFirst(name)
 		}
-		if err := p.add(field{index: sf.Index[0], in: name, out: name, jsonKey: `"` + name + `":`, plan: mp}); err != nil {
+		if err := p.add(field{index: sf.Index[0], in: name, out: name, plan: mp}); err != nil {
 			return err
 		}
 	}

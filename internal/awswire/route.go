@@ -1,7 +1,9 @@
 package awswire
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 )
@@ -76,6 +78,7 @@ func (x *exchange) routeForm() (body []byte, mine bool, err *Error) {
 	}
 	if action == "" {
 		x.form = nil
+		r.Body = io.NopCloser(bytes.NewReader(body)) // for the fallback
 		return nil, false, nil
 	}
 	return nil, true, &Error{Code: "InvalidAction", Message: fmt.Sprintf(

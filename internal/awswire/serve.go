@@ -35,6 +35,7 @@ type exchange struct {
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{m: m, w: w, r: r, start: m.opts.Now()}
 	x.sig, x.sigErr = ParseSignature(r)
+	x.identify()
 	body, mine, err := x.route()
 	if !mine {
 		if m.opts.Fallback != nil {
@@ -44,11 +45,11 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = &Error{Code: "UnknownOperationException", Status: http.StatusNotFound,
 			Message: fmt.Sprintf("%s %s is a request of no AWS service", r.Method, r.URL.Path)}
 	}
-	x.identify()
 	if x.svc == nil {
 		x.refuseUnknown(err)
 		return
 	}
+	x.call.Service = x.svc.Name
 	if err != nil {
 		x.fail(err)
 		return
@@ -64,9 +65,6 @@ func (x *exchange) identify() {
 	c.Host, c.Scheme, c.Header = r.Host, "http", r.Header
 	if r.TLS != nil {
 		c.Scheme = "https"
-	}
-	if x.svc != nil {
-		c.Service = x.svc.Name
 	}
 	if s := x.sig; s != nil {
 		c.AccessKeyID, c.SessionToken, c.Region = s.AccessKeyID, s.SessionToken, s.Region
@@ -268,6 +266,8 @@ func (x *exchange) refuseUnknown(err *Error) {
 	media := mediaType(x.r.Header)
 	p := RestJSON1
 	switch {
+	case x.sig != nil && x.sig.Service == "s3":
+		p = restXML
 	case x.r.Header.Get("X-Amz-Target") != "" || strings.HasPrefix(media, "application/x-amz-json"):
 		p = AWSJSON11
 	case media == formMedia || x.form != nil:

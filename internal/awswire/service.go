@@ -20,6 +20,9 @@ const (
 	AWSJSON11                     // CloudWatch Logs, ECR, ECS, EventBridge
 	Query                         // IAM, STS
 	EC2Query                      // EC2
+
+	// restXML is S3's protocol, known only so that a client of S3 can read that there is none.
+	restXML
 )
 
 // MemberCase says how a Go field name becomes a member name on the wire. A field's `awswire:"name"` tag always wins.

@@ -62,6 +62,14 @@ func appendXMLError(b []byte, s *service, requestID string, e *Error) []byte {
 		w.close("Response")
 		return w.b
 	}
+	if s.Protocol == restXML {
+		w.open("Error")
+		w.text("Code", e.Code)
+		w.text("Message", e.Message)
+		w.text("RequestId", requestID)
+		w.close("Error")
+		return w.b
+	}
 	fault := "Sender"
 	if e.Server || e.status() >= 500 {
 		fault = "Receiver"
