@@ -1,0 +1,332 @@
+// Package launcher carries out what the engine wants done with containers: it makes a runtime.Task of an attempt (image,
+// environment, logs, volumes), hands it to the owner of the containers, and brings back what becomes of it. Pulling an image
+// takes as long as it takes; nothing else waits for it.
+package launcher
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/runtime"
+)
+
+// Owner owns the containers: a supervisor, reached through its client, or one in this process. Start and Stop are
+// idempotent by task key. What happens to tasks comes as reports to whoever made the Owner, which passes them to
+// Launcher.Report.
+type Owner interface {
+	Start(tasks []runtime.Task) error
+	// Stop ends a task; grace nil leaves the time between the stop signal and SIGKILL to its containers.
+	Stop(key string, grace *time.Duration) error
+	Ack(keys []string) error
+	// Known returns the keys of all tasks the owner has: running, or ended and not acknowledged. The reports of the latter
+	// are repeated.
+	Known(ctx context.Context) (map[string]bool, error)
+}
+
+// Images makes an image ready to be started from.
+type Images interface {
+	Prepare(ctx context.Context, req ImageRequest) (Image, error)
+}
+
+// ImageRequest names an image as a job definition does, in the account and region of the job.
+type ImageRequest struct {
+	Partition batch.Partition
+	Ref       string
+	// Architecture is X86_64 or ARM64 as runtimePlatform has it, "" for the machine's own.
+	Architecture string
+}
+
+// Image is a prepared image with those parts of its configuration that a container inherits.
+type Image struct {
+	runtime.Image
+	Entrypoint, Cmd, Env []string
+	WorkingDir, User     string
+	StopSignal           string
+}
+
+// Groups knows the log groups.
+type Groups interface {
+	GroupExists(ctx context.Context, account, region, name string) (bool, error)
+	EnsureGroup(ctx context.Context, account, region, name string) error
+}
+
+// Secrets resolves what a definition's secrets name in valueFrom.
+type Secrets interface {
+	Secret(ctx context.Context, p batch.Partition, valueFrom string) (string, error)
+}
+
+// Environment adds the variables of a task beside those every job has: endpoints, credentials, metadata.
+type Environment interface {
+	TaskEnv(ctx context.Context, st engine.StartTask, container string) ([]string, error)
+	// TaskEnded forgets what TaskEnv gave out for a task.
+	TaskEnded(key string)
+}
+
+// Config is what a Launcher is made of.
+type Config struct {
+	Owner   Owner
+	Images  Images
+	Groups  Groups
+	Secrets Secrets     // nil: no secret can be resolved
+	Extra   Environment // nil: nothing is added
+	Volumes Volumes
+	// StopTimeout is the time between the stop signal and SIGKILL where the definition does not say; 0 is AWS's 30 s.
+	StopTimeout time.Duration
+	// PrivateNetwork gives each task a network of its own.
+	PrivateNetwork bool
+	Clock          interface{ Now() time.Time }
+	Logger         *slog.Logger
+}
+
+// Launcher implements engine.Launcher.
+type Launcher struct {
+	cfg     Config
+	ctx     context.Context
+	cancel  context.CancelFunc
+	working sync.WaitGroup
+	reports chan []runtime.Report
+
+	mu sync.Mutex
+	// preparing holds the tasks that have not been handed to the owner; the function ends the preparation.
+	preparing map[string]context.CancelFunc
+	closed    bool
+}
+
+// New makes a launcher. Close ends it.
+func New(cfg Config) *Launcher {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Launcher{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		reports:   make(chan []runtime.Report, 64),
+		preparing: map[string]context.CancelFunc{},
+	}
+}
+
+// Close ends all preparations and waits for them. Tasks handed over are not touched.
+func (l *Launcher) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.cancel()
+	l.working.Wait()
+}
+
+// Reports is the stream of what happens to tasks.
+func (l *Launcher) Reports() <-chan []runtime.Report { return l.reports }
+
+// Report passes on what the owner says. It blocks while the engine is behind, and gives up when the launcher is closed.
+func (l *Launcher) Report(reports []runtime.Report) {
+	if l.cfg.Extra != nil {
+		for i := range reports {
+			if reports[i].Kind == runtime.Ended {
+				l.cfg.Extra.TaskEnded(reports[i].Key)
+			}
+		}
+	}
+	select {
+	case l.reports <- reports:
+	case <-l.ctx.Done():
+	}
+}
+
+// Start prepares the tasks and hands them over; tasks of one image go together, so that a slow pull holds up no other.
+func (l *Launcher) Start(starts []engine.StartTask) {
+	for len(starts) > 0 {
+		n := 1
+		for n < len(starts) && starts[n].Spec == starts[0].Spec {
+			n++
+		}
+		l.begin(starts[:n])
+		starts = starts[n:]
+	}
+}
+
+func (l *Launcher) begin(starts []engine.StartTask) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	fresh := make([]preparation, 0, len(starts))
+	for _, st := range starts {
+		if l.preparing[st.Key] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancelCause(l.ctx)
+		l.preparing[st.Key] = func() { cancel(errStopped) }
+		fresh = append(fresh, preparation{st, ctx})
+	}
+	if len(fresh) > 0 {
+		l.working.Go(func() { l.prepare(fresh) })
+	}
+}
+
+// errStopped is why a preparation ended when its task was stopped before it started.
+var errStopped = errors.New("stopped before it started")
+
+type preparation struct {
+	engine.StartTask
+	ctx context.Context
+}
+
+// prepare makes runtime tasks of a group and hands over those that succeed.
+func (l *Launcher) prepare(group []preparation) {
+	tasks := make([]runtime.Task, 0, len(group))
+	var failed []runtime.Report
+	for _, p := range group {
+		task, err := l.compose(p.ctx, p.StartTask)
+		if err != nil {
+			failed = append(failed, l.startFailure(p, err))
+			continue
+		}
+		tasks = append(tasks, task)
+	}
+	failed = append(failed, l.handOver(group, tasks)...)
+	if l.ctx.Err() == nil && len(failed) > 0 {
+		l.Report(failed)
+	}
+}
+
+// handOver gives composed tasks to the owner, less those that were stopped meanwhile. The lock makes sure that a Stop comes
+// either before, and finds the task here, or after, and finds it with the owner.
+func (l *Launcher) handOver(group []preparation, tasks []runtime.Task) (stopped []runtime.Report) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ctxs := make(map[string]preparation, len(group))
+	for _, p := range group {
+		ctxs[p.Key] = p
+		delete(l.preparing, p.Key)
+	}
+	ready := tasks[:0]
+	for _, t := range tasks {
+		if p := ctxs[t.Key]; context.Cause(p.ctx) == errStopped {
+			stopped = append(stopped, l.startFailure(p, errStopped))
+			continue
+		}
+		ready = append(ready, t)
+	}
+	if len(ready) == 0 || l.ctx.Err() != nil {
+		return stopped
+	}
+	if err := l.cfg.Owner.Start(ready); err != nil {
+		for _, t := range ready {
+			stopped = append(stopped, l.startFailure(ctxs[t.Key], &runtime.StartError{Kind: runtime.KindCannotStart, Err: err}))
+		}
+	}
+	return stopped
+}
+
+// startFailure is the report of a task that did not reach its owner.
+func (l *Launcher) startFailure(p preparation, err error) runtime.Report {
+	r := runtime.Report{Key: p.Key, Kind: runtime.Ended, At: l.cfg.Clock.Now()}
+	for _, c := range p.Task.Containers {
+		r.Containers = append(r.Containers, runtime.ContainerReport{Name: c.Name})
+	}
+	if cause := context.Cause(p.ctx); cause == errStopped || errors.Is(err, errStopped) {
+		return r
+	}
+	var se *runtime.StartError
+	if !errors.As(err, &se) {
+		err = &runtime.StartError{Kind: runtime.KindCannotCreate, Err: err}
+	}
+	var at *containerError
+	failed := 0
+	if errors.As(err, &at) {
+		failed = at.index
+	}
+	r.Containers[failed].StartError = err.Error()
+	l.cfg.Logger.Info("task could not be started", "task", p.Key, "error", err)
+	return r
+}
+
+// Stop ends tasks: by ending their preparation, or through the owner.
+func (l *Launcher) Stop(stops []engine.StopTask) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, st := range stops {
+		if cancel := l.preparing[st.Key]; cancel != nil {
+			cancel()
+			continue
+		}
+		var grace *time.Duration
+		if st.Grace > 0 {
+			grace = &st.Grace
+		}
+		if err := l.cfg.Owner.Stop(st.Key, grace); err != nil {
+			l.cfg.Logger.Warn("a task could not be told to stop; it is told again when its owner is back", "task", st.Key, "error", err)
+		}
+	}
+}
+
+// Ack lets the owner forget tasks whose end is on disk.
+func (l *Launcher) Ack(keys []string) {
+	if err := l.cfg.Owner.Ack(keys); err != nil {
+		l.cfg.Logger.Warn("ended tasks could not be acknowledged; they are reported again", "tasks", len(keys), "error", err)
+	}
+}
+
+// Resume finds the tasks that were under way. Those the owner has go on; of the rest, one that had been seen running is
+// lost, and one that had not is started: its owner never heard of it.
+func (l *Launcher) Resume(resumed []engine.ResumeTask) {
+	if len(resumed) == 0 {
+		return
+	}
+	l.working.Go(func() { l.resume(resumed) })
+}
+
+func (l *Launcher) resume(resumed []engine.ResumeTask) {
+	known, err := l.known()
+	if err != nil {
+		return // closed
+	}
+	var lost []runtime.Report
+	var missing []engine.StartTask
+	for _, r := range resumed {
+		switch {
+		case known[r.Key]:
+		case r.Begun:
+			lost = append(lost, Lost(r.StartTask, l.cfg.Clock.Now()))
+		default:
+			missing = append(missing, r.StartTask)
+		}
+	}
+	if len(lost) > 0 {
+		l.cfg.Logger.Warn("tasks that were running are gone with the process that owned them", "tasks", len(lost))
+		l.Report(lost)
+	}
+	l.Start(missing)
+}
+
+// known asks the owner until it answers.
+func (l *Launcher) known() (map[string]bool, error) {
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		known, err := l.cfg.Owner.Known(l.ctx)
+		if err == nil {
+			return known, nil
+		}
+		if l.ctx.Err() != nil {
+			return nil, l.ctx.Err()
+		}
+		l.cfg.Logger.Error("the owner of the containers does not answer", "error", err, "retry", delay)
+		select {
+		case <-time.After(delay):
+		case <-l.ctx.Done():
+			return nil, l.ctx.Err()
+		}
+	}
+}
+
+// Lost is the report of a task whose owner died.
+func Lost(st engine.StartTask, at time.Time) runtime.Report {
+	return LostTask(st.Key, at)
+}
+
+// LostTask is Lost by key.
+func LostTask(key string, at time.Time) runtime.Report {
+	return runtime.Report{Key: key, Kind: runtime.Ended, At: at, Lost: true, Reason: "the process that owned its containers is gone"}
+}
