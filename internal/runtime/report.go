@@ -33,11 +33,15 @@ type ContainerReport struct {
 	Name      string    `json:"name"`
 	StartedAt time.Time `json:"startedAt,omitzero"`
 	StoppedAt time.Time `json:"stoppedAt,omitzero"`
-	// ExitCode is absent if the container never ran.
+	// ExitCode is absent if the container never ran, save for two codes that engines report all the same: 126 or 127 of a
+	// StartError, and 143 when a dependency kept it from starting (as the ECS agent reports that).
 	ExitCode *int `json:"exitCode,omitempty"`
 	OOM      bool `json:"oom,omitempty"`
-	// StartError and its text when the container could not be started ("CannotStartContainerError: ...").
+	// StartError is the kind and text of why the container could not be started ("CannotStartContainerError: ...").
 	StartError string `json:"startError,omitempty"`
 	// PID is the first process, for the curious.
 	PID int `json:"pid,omitempty"`
+	// Dropped counts the bytes of output given up in non-blocking mode. LogError says why output is missing otherwise.
+	Dropped  int64  `json:"dropped,omitempty"`
+	LogError string `json:"logError,omitempty"`
 }

@@ -14,7 +14,9 @@ import (
 type Task struct {
 	// Key names the attempt: "<jobId>/<attempt>" (child and node suffixes included, attempts from 1). Starting the same
 	// key twice is the same start.
-	Key        string      `json:"key"`
+	Key string `json:"key"`
+	// Runtime is the Name of the runtime that runs the task; empty is the supervisor's only or first one.
+	Runtime    string      `json:"runtime,omitempty"`
 	Containers []Container `json:"containers"`
 	// Labels are put on whatever a runtime creates where other programs can see it (Docker labels, cgroup names):
 	// job id, job name, engine id.
@@ -27,7 +29,8 @@ type Container struct {
 	// Essential containers end the task when they stop. A task's result is decided by its essential containers.
 	Essential bool         `json:"essential"`
 	DependsOn []Dependency `json:"dependsOn,omitempty"`
-	// StartTimeout bounds the wait for DependsOn; zero means no bound.
+	// StartTimeout bounds how long others wait for this container to reach COMPLETE or SUCCESS, counted from its start, as
+	// the ECS agent does it (ecs-agent, dependencygraph.hasDependencyTimedOut); zero means no bound.
 	StartTimeout time.Duration `json:"startTimeout,omitempty"`
 	// Log is where output goes; nil discards it (log drivers batchbox accepts but does not deliver to).
 	Log *LogTarget `json:"log,omitempty"`
@@ -191,12 +194,29 @@ type Runtime interface {
 type Handle interface {
 	// PID is the first process as the host sees it; 0 if the runtime does not know.
 	PID() int
-	// Signal sends the named signal ("SIGTERM") to the container's first process. Signalling an ended container is not an error.
+	// Signal sends the named signal ("SIGTERM") to the container's first process, and to no other: what it does about its
+	// own children is the program's business. Signalling an ended container is not an error.
 	Signal(sig string) error
 	// Kill ends every process of the container with SIGKILL. Killing an ended container is not an error.
 	Kill() error
 	// Wait blocks until the container has ended and been cleaned up. It may be called from one goroutine, once.
 	Wait() Exit
+}
+
+// Recoverable is implemented by a Handle whose container might run on when its owner dies, and which Sweep could not
+// find again by a name.
+type Recoverable interface {
+	// Token identifies the container for Reclaim, in whatever form the runtime likes, for as long as the machine is up. It
+	// does not change.
+	Token() string
+}
+
+// Reclaimer is implemented by a Runtime whose Handles are Recoverable.
+type Reclaimer interface {
+	// Reclaim ends the containers that tokens name, which an earlier owner started, and reports how many were still there.
+	// A token of a container that is gone, or of an earlier boot, is not an error; what merely looks like the container (a
+	// process that has got its number) is left alone.
+	Reclaim(ctx context.Context, tokens []string) (int, error)
 }
 
 // Exit is how a container ended.
@@ -212,7 +232,7 @@ type Exit struct {
 // StartError is a start that failed, with the name ECS gives its kind, which a job's onReason patterns match.
 type StartError struct {
 	// Kind is one of the ECS agent's error names: CannotPullContainerError, CannotCreateContainerError,
-	// CannotStartContainerError, ResourceInitializationError.
+	// CannotStartContainerError, ResourceInitializationError, ContainerRuntimeError.
 	Kind string
 	Err  error
 	// ExitCode is 127 (no such file) or 126 (not executable) where a container engine would report one, else 0.
@@ -228,4 +248,6 @@ const (
 	KindCannotCreate = "CannotCreateContainerError"
 	KindCannotStart  = "CannotStartContainerError"
 	KindResourceInit = "ResourceInitializationError"
+	// KindContainerRuntime is the agent's name for a runtime that failed while the container was running.
+	KindContainerRuntime = "ContainerRuntimeError"
 )

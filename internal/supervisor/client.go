@@ -1,0 +1,663 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"sort"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/batchbox/batchbox/internal/runtime"
+)
+
+// ClientOptions configures a Client.
+type ClientOptions struct {
+	// Dir is the supervisor's directory, absolute.
+	Dir string
+	// Command starts a supervisor for Dir when there is none: a program and its arguments. The descriptor 3 that it inherits
+	// is for SignalReady. Empty means that none is started, only waited for.
+	Command []string
+	// Known are keys that were started, or may have been, in an earlier life of the caller and have not been acknowledged.
+	Known []string
+	// Reports receives what happens to tasks, in order for each task; an Ended report may come more than once. Calls do not
+	// overlap. It must return soon, and must not keep the slice. Required.
+	Reports func([]runtime.Report)
+	// Missing receives those of Known that were certainly never started: Start them, or forget them with Ack. Required if
+	// there are any Known.
+	Missing func(keys []string)
+	Logger  *slog.Logger  // discards if nil
+	Clock   runtime.Clock // for the time of Lost reports; runtime.SystemClock if nil
+	// Linger is how long the connection stays when there is nothing to do, so that the supervisor can end; 60 s if zero.
+	Linger time.Duration
+}
+
+const (
+	defaultLinger = 60 * time.Second
+	// maxFrameTasks bounds the tasks in a frame, so that the first are started while the next are on their way.
+	maxFrameTasks   = 128
+	minConnectPause = 10 * time.Millisecond
+	maxConnectPause = 2 * time.Second
+	// helloPatience bounds the wait for a supervisor's first words.
+	helloPatience = 10 * time.Second
+)
+
+// Client starts tasks in a supervisor and hears how they fare. It starts the supervisor when it needs one, connects again
+// when the connection breaks, and repeats what may not have arrived; Start, Stop and Ack only queue. A task whose
+// supervisor died is reported as ended and Lost. Nothing a Client does ends a task, save Stop and Shutdown.
+type Client struct {
+	o        ClientOptions
+	log      *slog.Logger
+	ctx      context.Context
+	leave    context.CancelFunc
+	done     chan struct{}
+	wake     chan struct{} // there is something to do
+	out      outbox
+	children []int // supervisors we started that we have not seen end; belongs to run
+
+	mu    sync.Mutex
+	known map[string]*known
+	queue []*op // not sent on the present connection, in order
+	sent  []*op // sent and not yet dealt with, in order
+	seq   uint64
+	// instance is the supervisor that was last connected.
+	instance string
+	// unsettled are the keys reported lost because a supervisor could not tell, until they are acknowledged: see settle.
+	unsettled map[string]struct{}
+	doubtful  bool // the present supervisor is one that can not tell
+	err       error
+	closed    bool
+	connected bool
+	shutdown  *shutdown
+	asked     bool // shutdown has been sent on the present connection
+	stats     []chan Stats
+	statsSent []chan Stats
+}
+
+// known is a task of ours until it is acknowledged.
+type known struct {
+	// task is kept until the supervisor has it.
+	task *runtime.Task
+	// sent says that the task may have reached a supervisor.
+	sent  bool
+	ended bool
+}
+
+// op is something asked of the supervisor. One of its members is set.
+type op struct {
+	start   string // key
+	stop    *StopRequest
+	ack     []string
+	settled bool
+	seq     uint64 // of the frame it went with
+}
+
+// NewClient returns a Client. It connects at once if there are Known keys, else with the first task.
+func NewClient(o ClientOptions) (*Client, error) {
+	switch {
+	case o.Reports == nil:
+		return nil, errors.New("supervisor client: nobody to report to")
+	case o.Missing == nil && len(o.Known) > 0:
+		return nil, errors.New("supervisor client: nobody to tell what is missing")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = runtime.SystemClock
+	}
+	if o.Linger <= 0 {
+		o.Linger = defaultLinger
+	}
+	c := &Client{
+		o: o, log: o.Logger,
+		done:      make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+		known:     make(map[string]*known),
+		unsettled: make(map[string]struct{}),
+	}
+	c.out.deliver = o.Reports
+	c.ctx, c.leave = context.WithCancel(context.Background())
+	for _, key := range o.Known {
+		c.known[key] = &known{sent: true}
+	}
+	go c.run()
+	return c, nil
+}
+
+// Start has tasks started. A key that is known already is not started again.
+func (c *Client) Start(tasks []runtime.Task) error {
+	return c.enqueue(func() {
+		for i := range tasks {
+			if c.known[tasks[i].Key] != nil {
+				continue
+			}
+			c.known[tasks[i].Key] = &known{task: &tasks[i]}
+			c.queue = append(c.queue, &op{start: tasks[i].Key})
+		}
+	})
+}
+
+// Stop asks for the end of tasks, as Keeper.Stop does.
+func (c *Client) Stop(requests []StopRequest) error {
+	return c.enqueue(func() {
+		for i := range requests {
+			if c.known[requests[i].Key] == nil {
+				c.known[requests[i].Key] = &known{sent: true}
+			}
+			c.queue = append(c.queue, &op{stop: &requests[i]})
+		}
+	})
+}
+
+// Ack says that the ends of tasks are known and on disk, and need not be reported any more.
+func (c *Client) Ack(keys []string) error {
+	return c.enqueue(func() {
+		for _, key := range keys {
+			delete(c.known, key)
+			delete(c.unsettled, key)
+		}
+		c.queue = append(c.queue, &op{ack: keys})
+		c.settle()
+	})
+}
+
+func (c *Client) enqueue(add func()) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	add()
+	c.mu.Unlock()
+	c.nudge()
+	return nil
+}
+
+func (c *Client) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Err is why there is no connection to the supervisor though one is needed; nil if all is well.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Stats asks the supervisor, if one is connected, for its counts.
+func (c *Client) Stats(ctx context.Context) (Stats, error) {
+	answer := make(chan Stats, 1)
+	c.mu.Lock()
+	if !c.connected {
+		c.mu.Unlock()
+		return Stats{}, errors.New("no supervisor is connected")
+	}
+	c.stats = append(c.stats, answer)
+	c.mu.Unlock()
+	c.nudge()
+	select {
+	case s, ok := <-answer:
+		if !ok {
+			return Stats{}, errors.New("the supervisor has gone")
+		}
+		return s, nil
+	case <-ctx.Done():
+		return Stats{}, ctx.Err()
+	}
+}
+
+// Shutdown stops every task with the grace given (each container's own if nil) and ends the supervisor, if there is one.
+// It returns when the supervisor has gone; the reports of the last tasks have been delivered by then. Close the client
+// afterwards.
+func (c *Client) Shutdown(ctx context.Context, grace *time.Duration) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	c.shutdown = &shutdown{Grace: grace}
+	c.mu.Unlock()
+	c.nudge()
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shut the supervisor down: %w", ctx.Err())
+	}
+}
+
+// Close leaves the supervisor to itself: it and the tasks go on.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.leave()
+	<-c.done
+	return nil
+}
+
+// run keeps a connection while there is something to do.
+func (c *Client) run() {
+	defer close(c.done)
+	defer c.reap()
+	pause := time.Duration(0)
+	for c.ctx.Err() == nil {
+		need := c.need()
+		if need == nothing {
+			pause = 0
+			select {
+			case <-c.wake:
+			case <-c.ctx.Done():
+			}
+			continue
+		}
+		began := time.Now()
+		conn, err := c.connect(need)
+		switch {
+		case err == nil:
+			err = c.converse(conn)
+		case errors.Is(err, errNobody) && need == end:
+			return
+		case errors.Is(err, errNobody) && need == listener:
+			// What was to be acknowledged will be reported again by the next supervisor.
+			c.drop()
+			continue
+		}
+		if time.Since(began) > maxConnectPause {
+			pause = 0
+		}
+		c.setErr(err)
+		if err == nil || c.ctx.Err() != nil {
+			continue
+		}
+		c.log.Warn("supervisor", "err", err)
+		c.pause(pause)
+		pause = min(max(2*pause, minConnectPause), maxConnectPause)
+	}
+}
+
+func (c *Client) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+	}
+}
+
+func (c *Client) setErr(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+}
+
+// need is why a connection is wanted.
+type need int
+
+const (
+	nothing    need = iota
+	listener        // to tell a supervisor, if there is one, what has been acknowledged
+	supervisor      // to start, stop or hear of tasks
+	end             // to end the supervisor
+)
+
+func (c *Client) need() need {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.shutdown != nil:
+		return end
+	case len(c.known) > 0:
+		return supervisor
+	case len(c.queue)+len(c.sent) > 0:
+		return listener
+	}
+	return nothing
+}
+
+// drop forgets what was to be said to a supervisor that is not there.
+func (c *Client) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.known) == 0 {
+		c.queue, c.sent = nil, nil
+	}
+}
+
+// errNobody says that no supervisor is listening.
+var errNobody = errors.New("no supervisor is running")
+
+// connect finds the supervisor, or starts one if the need is for one.
+func (c *Client) connect(n need) (*net.UnixConn, error) {
+	c.reap()
+	conn, err := dial(c.o.Dir)
+	if !errors.Is(err, errNobody) || n != supervisor || len(c.o.Command) == 0 {
+		return conn, err
+	}
+	pid, err := launch(c.ctx, c.o.Dir, c.o.Command)
+	if pid != 0 {
+		c.children = append(c.children, pid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dial(c.o.Dir)
+}
+
+func dial(dir string) (*net.UnixConn, error) {
+	path, err := address(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNobody
+	}
+	if err != nil {
+		return nil, fmt.Errorf("supervisor address: %w", err)
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
+		return nil, errNobody
+	}
+	return conn, err
+}
+
+// converse uses a connection until it breaks (an error), or is not needed any more.
+func (c *Client) converse(conn *net.UnixConn) error {
+	stop := context.AfterFunc(c.ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer conn.Close()
+	r := newFrameReader(conn)
+	h, tasks, err := c.greet(conn, r)
+	if err != nil {
+		return err
+	}
+	c.reconcile(h, tasks)
+
+	broken := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(broken)
+		err = c.listen(r)
+	})
+	werr := c.talk(conn, broken)
+	_ = conn.Close()
+	reading.Wait()
+	c.disconnected()
+	if c.ctx.Err() != nil {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("the supervisor has gone")
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return werr // we left, or could not send
+	}
+	return err
+}
+
+func (c *Client) disconnected() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.connected, c.asked = false, false
+	for _, s := range append(c.stats, c.statsSent...) {
+		close(s)
+	}
+	c.stats, c.statsSent = nil, nil
+}
+
+// greet exchanges hellos and receives what the supervisor has.
+func (c *Client) greet(conn *net.UnixConn, r *frameReader) (hello, []TaskState, error) {
+	fail := func(err error) (hello, []TaskState, error) {
+		return hello{}, nil, fmt.Errorf("greet the supervisor: %w", err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(helloPatience)); err != nil {
+		return fail(err)
+	}
+	if err := writeFrame(conn, request{Hello: &hello{Version: protocolVersion, Oldest: protocolOldest}}); err != nil {
+		return fail(err)
+	}
+	var first answer
+	if err := r.read(&first); err != nil {
+		return fail(err)
+	}
+	if first.Hello == nil {
+		return fail(errors.New("its first frame is not its hello"))
+	}
+	if err := first.Hello.check(); err != nil {
+		return fail(err)
+	}
+	// Reports may come before the list does.
+	for {
+		var a answer
+		if err := r.read(&a); err != nil {
+			return fail(err)
+		}
+		c.hear(a.Reports)
+		if a.Listed {
+			return *first.Hello, a.Tasks, conn.SetDeadline(time.Time{})
+		}
+	}
+}
+
+// reconcile compares what we know with what a supervisor has: it makes ready to say again what may not have been heard,
+// and finds the tasks that are lost.
+func (c *Client) reconcile(h hello, tasks []TaskState) {
+	c.mu.Lock()
+	c.queue, c.sent = append(c.sent, c.queue...), nil
+	stopping := make(map[string]bool)
+	for _, o := range c.queue {
+		if o.stop != nil {
+			stopping[o.stop.Key] = true
+		}
+	}
+	there := make(map[string]bool, len(tasks))
+	var reports []runtime.Report
+	for _, t := range tasks {
+		there[t.Key] = true
+		if t.Ended != nil {
+			reports = append(reports, *t.Ended)
+		}
+	}
+	var missing []string
+	now := c.o.Clock.Now()
+	for key, k := range c.known {
+		switch verdict(h, c.instance, k, there[key], stopping[key]) {
+		case kept:
+			k.task, k.sent = nil, true
+		case neverStarted:
+			if c.o.Missing == nil {
+				break
+			}
+			missing = append(missing, key)
+			delete(c.known, key)
+		case gone:
+			k.task = nil
+			reports = append(reports, lostReport(key, now))
+			if !h.Intact {
+				c.unsettled[key] = struct{}{}
+			}
+		case undecided:
+		}
+	}
+	c.instance, c.doubtful, c.connected, c.err = h.Instance, !h.Intact, true, nil
+	c.settle()
+	c.mu.Unlock()
+	sort.Strings(missing)
+	if len(missing) > 0 {
+		c.o.Missing(missing)
+	}
+	c.hear(reports)
+}
+
+// fate is what a supervisor's list says about a task.
+type fate int
+
+const (
+	undecided    fate = iota // what is queued decides
+	kept                     // it has it
+	neverStarted             // no supervisor has ever had it
+	gone                     // a supervisor had it, or may have had it, and died
+)
+
+// verdict decides a task's fate by the list of supervisor h, the last one before it being instance.
+func verdict(h hello, instance string, k *known, there, stopping bool) fate {
+	same := h.Instance == instance
+	switch {
+	case there:
+		return kept
+	case k.ended:
+		return undecided // we have been told; our caller will acknowledge it
+	case k.task != nil && (!k.sent || same || h.Intact):
+		return undecided // it is queued again: nobody has started it
+	case k.task == nil && stopping:
+		return undecided // stopping what is not there is answered with its end
+	case k.task == nil && instance == "" && h.Intact:
+		return neverStarted // in our caller's earlier life
+	}
+	return gone
+}
+
+// settle tells a supervisor that could not tell what its predecessor had that everything from before has been dealt with:
+// what is missing from its list from now on has never been started. c.mu is held.
+func (c *Client) settle() {
+	if c.doubtful && len(c.unsettled) == 0 {
+		c.doubtful = false
+		c.queue = append(c.queue, &op{settled: true})
+	}
+}
+
+// hear takes reports in and passes them on.
+func (c *Client) hear(reports []runtime.Report) {
+	if len(reports) == 0 {
+		return
+	}
+	c.mu.Lock()
+	for i := range reports {
+		if k := c.known[reports[i].Key]; k != nil && reports[i].Kind == runtime.Ended {
+			k.ended, k.task = true, nil
+		}
+	}
+	c.mu.Unlock()
+	c.out.send(reports...)
+}
+
+// listen receives until the connection ends.
+func (c *Client) listen(r *frameReader) error {
+	for {
+		var a answer
+		if err := r.read(&a); err != nil {
+			return err
+		}
+		if a.Done > 0 {
+			c.finished(a.Done)
+		}
+		if a.Stats != nil {
+			c.mu.Lock()
+			for _, s := range c.statsSent {
+				s <- *a.Stats
+			}
+			c.statsSent = nil
+			c.mu.Unlock()
+		}
+		c.hear(a.Reports)
+	}
+}
+
+// finished forgets what has been dealt with.
+func (c *Client) finished(seq uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for n < len(c.sent) && c.sent[n].seq <= seq {
+		if k := c.known[c.sent[n].start]; k != nil {
+			k.task = nil
+		}
+		c.sent[n] = nil
+		n++
+	}
+	if c.sent = c.sent[n:]; len(c.sent) == 0 {
+		c.sent = nil
+	}
+}
+
+// talk sends what is queued until the connection breaks or has been of no use for a while (nil).
+func (c *Client) talk(conn *net.UnixConn, broken <-chan struct{}) error {
+	linger := time.NewTimer(c.o.Linger)
+	defer linger.Stop()
+	for {
+		q := c.take()
+		if q != nil {
+			if err := writeFrame(conn, q); err != nil {
+				return fmt.Errorf("write to the supervisor: %w", err)
+			}
+			continue
+		}
+		if c.need() == nothing {
+			linger.Reset(c.o.Linger)
+		} else {
+			linger.Stop()
+		}
+		select {
+		case <-c.wake:
+		case <-broken:
+			return nil
+		case <-linger.C:
+			return nil
+		}
+	}
+}
+
+// take makes a frame of what is queued; nil if nothing is.
+func (c *Client) take() *request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := request{Seq: c.seq + 1}
+	n := 0
+	for n < len(c.queue) && len(q.Start) < maxFrameTasks {
+		o := c.queue[n]
+		// A frame's parts are done in the order start, stop, ack.
+		if o.start != "" && len(q.Stop)+len(q.Ack) > 0 || o.stop != nil && len(q.Ack) > 0 {
+			break
+		}
+		n++
+		switch {
+		case o.start != "":
+			k := c.known[o.start]
+			if k == nil || k.task == nil {
+				continue // the supervisor has it, or its end is known
+			}
+			k.sent = true
+			q.Start = append(q.Start, *k.task)
+		case o.stop != nil:
+			q.Stop = append(q.Stop, *o.stop)
+		case o.settled:
+			q.Settled = true
+		default:
+			q.Ack = append(q.Ack, o.ack...)
+		}
+		o.seq = q.Seq
+		c.sent = append(c.sent, o)
+	}
+	if c.queue = c.queue[n:]; len(c.queue) == 0 {
+		c.queue = nil
+		if c.shutdown != nil && !c.asked {
+			q.Shutdown, c.asked = c.shutdown, true
+		}
+	}
+	if len(c.stats) > 0 {
+		q.Stats = true
+		c.statsSent, c.stats = append(c.statsSent, c.stats...), nil
+	}
+	if len(q.Start)+len(q.Stop)+len(q.Ack) == 0 && !q.Settled && q.Shutdown == nil && !q.Stats {
+		return nil
+	}
+	c.seq++
+	return &q
+}

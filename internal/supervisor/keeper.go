@@ -1,0 +1,353 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	goruntime "runtime"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/batchbox/batchbox/internal/runtime"
+)
+
+// Options configures a Keeper.
+type Options struct {
+	// Runtimes are what tasks can ask for by name; the first is for tasks that name none. At least one.
+	Runtimes []runtime.Runtime
+	// Logs takes the containers' output; required unless no container has a LogTarget.
+	Logs LogSink
+	// Reports receives what happens, in order for each task. Calls do not overlap. It must return soon, and must not keep
+	// the slice. Required.
+	Reports func([]runtime.Report)
+	Logger  *slog.Logger  // discards if nil
+	Clock   runtime.Clock // runtime.SystemClock if nil
+	// DrainGrace bounds how long, after a container has ended, its output is read while somebody still holds it open;
+	// 250 ms if zero.
+	DrainGrace time.Duration
+	// StartParallelism bounds how many containers are being started at once; twice the number of processors, at least 4,
+	// if zero.
+	StartParallelism int
+}
+
+// Keeper owns tasks: it starts their containers in the order of their dependencies, reads their output, stops them when
+// asked, when an essential container ends or when a dependency fails, and reports. A report that a task has ended is kept
+// until it is acknowledged. It is what runs inside the supervisor process, and may as well run inside another.
+type Keeper struct {
+	o       Options
+	log     *slog.Logger
+	clock   runtime.Clock
+	ctx     context.Context // ends with Close: what waits for a disk or a start gives up
+	cancel  context.CancelFunc
+	slots   chan struct{} // taken while a container is being started
+	out     outbox
+	journal *journal // nil if there is none
+	busy    sync.WaitGroup
+
+	mu     sync.Mutex
+	tasks  map[string]*task
+	closed bool
+	idle   chan struct{} // closed and replaced when the last task has been acknowledged
+
+	count struct {
+		running                             atomic.Int32
+		started, ended, logBytes, logErrors atomic.Int64
+	}
+}
+
+// Stats counts what a Keeper has done since it started.
+type Stats struct {
+	Tasks     int   `json:"tasks"`   // known: running, or ended and not acknowledged
+	Running   int   `json:"running"` // containers
+	Started   int64 `json:"started"` // containers that were executed
+	Ended     int64 `json:"ended"`   // tasks
+	LogBytes  int64 `json:"logBytes"`
+	LogErrors int64 `json:"logErrors"` // containers whose output is not complete
+}
+
+// StopRequest asks for a task's end: the stop signal, and SIGKILL after the grace.
+type StopRequest struct {
+	Key string `json:"key"`
+	// Reason is for the supervisor's log.
+	Reason string `json:"reason,omitempty"`
+	// Grace replaces each container's StopTimeout if it is not nil.
+	Grace *time.Duration `json:"grace,omitempty"`
+}
+
+// TaskState is a task as List shows it.
+type TaskState struct {
+	Key string `json:"key"`
+	// PIDs are the first processes of the containers that are running, as far as the runtime knows them.
+	PIDs []int `json:"pids,omitempty"`
+	// Ended is the report that waits to be acknowledged; nil while the task runs.
+	Ended *runtime.Report `json:"ended,omitempty"`
+}
+
+// ErrClosed is returned by calls on what has been closed.
+var ErrClosed = errors.New("supervisor: closed")
+
+// NewKeeper returns a Keeper without tasks.
+func NewKeeper(o Options) (*Keeper, error) { return newKeeper(o, nil) }
+
+func newKeeper(o Options, j *journal) (*Keeper, error) {
+	switch {
+	case len(o.Runtimes) == 0:
+		return nil, errors.New("supervisor: no runtime")
+	case o.Reports == nil:
+		return nil, errors.New("supervisor: nobody to report to")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = runtime.SystemClock
+	}
+	if o.DrainGrace <= 0 {
+		o.DrainGrace = 250 * time.Millisecond
+	}
+	if o.StartParallelism <= 0 {
+		o.StartParallelism = max(4, 2*goruntime.NumCPU())
+	}
+	k := &Keeper{
+		o: o, log: o.Logger, clock: o.Clock, journal: j,
+		slots: make(chan struct{}, o.StartParallelism),
+		tasks: make(map[string]*task),
+		idle:  make(chan struct{}),
+	}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.out.deliver = o.Reports
+	return k, nil
+}
+
+// Start starts tasks and returns at once; how they fare is reported. A key that is known already is not started again: if
+// its task has ended, the report is repeated.
+func (k *Keeper) Start(tasks []runtime.Task) error {
+	fresh := make([]*task, 0, len(tasks))
+	var repeat []runtime.Report
+	k.mu.Lock()
+	if k.closed {
+		k.mu.Unlock()
+		return ErrClosed
+	}
+	for i := range tasks {
+		if t := k.tasks[tasks[i].Key]; t != nil {
+			if r := t.endedReport(); r != nil {
+				repeat = append(repeat, *r)
+			}
+			continue
+		}
+		t := newTask(k, tasks[i])
+		k.tasks[t.Key] = t
+		fresh = append(fresh, t)
+	}
+	k.busy.Add(len(fresh))
+	k.mu.Unlock()
+
+	k.begin(fresh)
+	k.out.send(repeat...)
+	return nil
+}
+
+// begin puts tasks into the journal and starts them, in this order: a successor that finds a key there knows that its
+// containers may have run. While the disk is full the tasks wait.
+func (k *Keeper) begin(tasks []*task) {
+	err := k.journal.accepted(tasks)
+	if err == nil || !full(err) {
+		for _, t := range tasks {
+			t.begin(err)
+		}
+		return
+	}
+	k.busy.Add(1)
+	go func() {
+		defer k.busy.Done()
+		k.log.Warn("tasks wait for space on the disk", "tasks", len(tasks), "err", err)
+		err := insist(k.ctx, k.log, func() error { return k.journal.accepted(tasks) })
+		for _, t := range tasks {
+			t.begin(err)
+		}
+	}()
+}
+
+// Stop asks for the end of tasks. Each of them is reported as ended sooner or later, also one that is not known: that one
+// is never started any more. Asking twice is the same as asking once, except that a shorter grace counts.
+func (k *Keeper) Stop(requests []StopRequest) error {
+	for _, r := range requests {
+		k.mu.Lock()
+		if k.closed {
+			k.mu.Unlock()
+			return ErrClosed
+		}
+		t := k.tasks[r.Key]
+		if t == nil {
+			t = newTask(k, runtime.Task{Key: r.Key})
+			k.tasks[r.Key] = t
+			k.busy.Add(1)
+			k.mu.Unlock()
+			k.begin([]*task{t})
+			continue
+		}
+		k.mu.Unlock()
+		k.log.Debug("stopping task", "key", r.Key, "reason", r.Reason)
+		t.stop(r.Grace)
+	}
+	return nil
+}
+
+// Ack forgets tasks that have ended. A key that is running or not known is ignored.
+func (k *Keeper) Ack(keys []string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return ErrClosed
+	}
+	acked := keys[:0:0]
+	for _, key := range keys {
+		if t := k.tasks[key]; t != nil && t.endedReport() != nil {
+			delete(k.tasks, key)
+			acked = append(acked, key)
+		}
+	}
+	if len(k.tasks) == 0 && len(acked) > 0 {
+		close(k.idle)
+		k.idle = make(chan struct{})
+	}
+	return k.journal.acked(acked)
+}
+
+// List shows every task that runs, or has ended and is not acknowledged, by key.
+func (k *Keeper) List() []TaskState {
+	k.mu.Lock()
+	list := make([]TaskState, 0, len(k.tasks))
+	for _, t := range k.tasks {
+		list = append(list, t.show())
+	}
+	k.mu.Unlock()
+	sort.Slice(list, func(i, j int) bool { return list[i].Key < list[j].Key })
+	return list
+}
+
+// Stats counts.
+func (k *Keeper) Stats() Stats {
+	k.mu.Lock()
+	tasks := len(k.tasks)
+	k.mu.Unlock()
+	return Stats{
+		Tasks: tasks, Running: int(k.count.running.Load()),
+		Started: k.count.started.Load(), Ended: k.count.ended.Load(),
+		LogBytes: k.count.logBytes.Load(), LogErrors: k.count.logErrors.Load(),
+	}
+}
+
+// empty says whether there is nothing to keep; if not, the channel is closed when that may have changed.
+func (k *Keeper) empty() (bool, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.tasks) == 0, k.idle
+}
+
+// StopAll stops every task with the grace given (each container's own if nil) and waits until all have ended, or until
+// ctx is done.
+func (k *Keeper) StopAll(ctx context.Context, grace *time.Duration) error {
+	k.mu.Lock()
+	running := make([]*task, 0, len(k.tasks))
+	for _, t := range k.tasks {
+		running = append(running, t)
+	}
+	k.mu.Unlock()
+	for _, t := range running {
+		t.stop(grace)
+	}
+	for _, t := range running {
+		select {
+		case <-t.over:
+		case <-ctx.Done():
+			return fmt.Errorf("stop all tasks: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Close kills what runs and waits for its end. Runtimes and log sink stay open: they belong to the caller.
+func (k *Keeper) Close() error {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.cancel()
+	var none time.Duration
+	err := k.StopAll(context.Background(), &none)
+	k.busy.Wait()
+	return err
+}
+
+// recover takes up what an earlier Keeper left in the journal: reports that were never acknowledged are sent again, and
+// tasks it was still running are reported lost.
+func (k *Keeper) recover(ended, lost []runtime.Report) {
+	k.mu.Lock()
+	for _, reports := range [][]runtime.Report{ended, lost} {
+		for i := range reports {
+			t := newTask(k, runtime.Task{Key: reports[i].Key})
+			t.report = &reports[i]
+			close(t.over)
+			k.tasks[t.Key] = t
+		}
+	}
+	k.mu.Unlock()
+	k.journal.ended(lost...)
+	k.out.send(ended...)
+	k.out.send(lost...)
+}
+
+func (k *Keeper) runtime(name string) (runtime.Runtime, error) {
+	if name == "" {
+		return k.o.Runtimes[0], nil
+	}
+	for _, r := range k.o.Runtimes {
+		if r.Name() == name {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("runtime %q: the supervisor has no such runtime", name)
+}
+
+// outbox delivers reports one call at a time, in the order they were put in; what comes while a call is under way goes
+// with the next.
+type outbox struct {
+	deliver func([]runtime.Report)
+
+	mu      sync.Mutex
+	queue   []runtime.Report
+	spare   []runtime.Report
+	sending bool
+}
+
+// put adds a report without delivering it.
+func (o *outbox) put(r runtime.Report) {
+	o.mu.Lock()
+	o.queue = append(o.queue, r)
+	o.mu.Unlock()
+}
+
+// send adds reports and delivers what is there, unless somebody is doing so already.
+func (o *outbox) send(reports ...runtime.Report) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = append(o.queue, reports...)
+	if o.sending {
+		return
+	}
+	o.sending = true
+	for len(o.queue) > 0 {
+		batch := o.queue
+		o.queue, o.spare = o.spare[:0], nil
+		o.mu.Unlock()
+		o.deliver(batch)
+		o.mu.Lock()
+		clear(batch)
+		o.spare = batch
+	}
+	o.sending = false
+}

@@ -1,0 +1,130 @@
+package supervisor
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The files of a supervisor in its directory.
+const (
+	lockFile    = "supervisor.lock"
+	addrFile    = "supervisor.addr" // the path of the socket, which need not be in the directory
+	socketFile  = "supervisor.sock"
+	journalFile = "supervisor.journal"
+	logFile     = "supervisor.log" // what a supervisor started by a client has to say
+)
+
+// maxSocketPath is how long a socket's path may be: sun_path has 104 bytes on the smallest of our systems, one of them
+// for the end.
+const maxSocketPath = 103
+
+// ErrRunning says that the directory has a supervisor already.
+var ErrRunning = errors.New("another supervisor is running")
+
+// lock makes this process the directory's supervisor. The lock goes with the process, however that ends. first says that
+// the directory has never had a supervisor.
+func lock(dir string) (f *os.File, first bool, err error) {
+	path := filepath.Join(dir, lockFile)
+	_, err = os.Stat(path)
+	first = errors.Is(err, fs.ErrNotExist)
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, false, fmt.Errorf("supervisor lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder := make([]byte, 16)
+		n, _ := f.ReadAt(holder, 0)
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, false, fmt.Errorf("%w: process %s holds %s", ErrRunning, strings.TrimSpace(string(holder[:n])), dir)
+		}
+		return nil, false, fmt.Errorf("supervisor lock: %w", err)
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		// The number is for people; the lock holds without it.
+		if !full(err) {
+			return nil, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), f.Close())
+		}
+	}
+	return f, first, nil
+}
+
+// listen opens the directory's socket and writes down where it is. The caller holds the lock.
+func listen(dir string) (*net.UnixListener, error) {
+	path, err := socketPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("supervisor socket: %w", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("supervisor socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("supervisor socket: %w", err), l.Close())
+	}
+	addr := filepath.Join(dir, addrFile)
+	err = os.WriteFile(addr+".new", []byte(path+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(addr+".new", addr)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("supervisor socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// address reads where the directory's socket is; fs.ErrNotExist says that no supervisor has written it down.
+func address(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, addrFile))
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// socketPath chooses the path of the socket: in the directory, or, if that makes it too long, in a directory for sockets
+// that only this user can enter.
+func socketPath(dir string) (string, error) {
+	path := filepath.Join(dir, socketFile)
+	if len(path) <= maxSocketPath {
+		return path, nil
+	}
+	sum := sha256.Sum256([]byte(dir))
+	name := "batchbox-" + hex.EncodeToString(sum[:8]) + ".sock"
+	if run := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(run) && len(run)+1+len(name) <= maxSocketPath {
+		if info, err := os.Stat(run); err == nil && info.IsDir() {
+			return filepath.Join(run, name), nil
+		}
+	}
+	private := "/tmp/batchbox-" + strconv.Itoa(os.Getuid())
+	if err := os.Mkdir(private, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("supervisor socket: %w", err)
+	}
+	info, err := os.Lstat(private)
+	if err != nil {
+		return "", fmt.Errorf("supervisor socket: %w", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("supervisor socket: %s must be a directory of user %d that nobody else can enter", private, os.Getuid())
+	}
+	return filepath.Join(private, name), nil
+}

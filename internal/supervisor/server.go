@@ -1,0 +1,411 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/spawn"
+)
+
+// ServeOptions configures Serve.
+type ServeOptions struct {
+	// Dir is the data directory, absolute; it exists. Its name is the owner that runtimes label containers with.
+	Dir string
+	// Runtimes, Logs and Logger are as in Options. They stay open.
+	Runtimes []runtime.Runtime
+	Logs     LogSink
+	Logger   *slog.Logger
+	// IdleGrace is how long a supervisor stays that keeps no task and has no client; 30 s if zero.
+	IdleGrace time.Duration
+	// DrainGrace and StartParallelism are as in Options.
+	DrainGrace       time.Duration
+	StartParallelism int
+	// Ready, if set, is called when clients can connect.
+	Ready func()
+}
+
+const defaultIdleGrace = 30 * time.Second
+
+// Serve is the supervisor of a directory until it has nothing left to do, a client shuts it down, or ctx is done, which
+// stops every task (with its containers' own grace). It first ends what a predecessor that died left behind, and reports
+// those tasks lost. ErrRunning says that the directory has a supervisor.
+func Serve(ctx context.Context, o ServeOptions) (err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.IdleGrace <= 0 {
+		o.IdleGrace = defaultIdleGrace
+	}
+	held, first, err := lock(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
+	j, err := openJournal(filepath.Join(o.Dir, journalFile), spawn.Boot(), first, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+
+	s := &server{
+		log:     o.Logger,
+		journal: j,
+		hello:   hello{Version: protocolVersion, Oldest: protocolOldest, Instance: uuid.NewString(), PID: os.Getpid()},
+		changed: make(chan struct{}, 1),
+		end:     make(chan *time.Duration, 1),
+	}
+	s.keeper, err = newKeeper(Options{
+		Runtimes: o.Runtimes, Logs: o.Logs, Logger: o.Logger, Reports: s.report,
+		DrainGrace: o.DrainGrace, StartParallelism: o.StartParallelism,
+	}, j)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.keeper.Close()) }()
+	if err := takeOver(ctx, s.keeper, j, o); err != nil {
+		return err
+	}
+	l, err := listen(o.Dir)
+	if err != nil {
+		return err
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() { s.accept(l) })
+	defer func() {
+		// From here on a client finds nobody, and starts a successor, which waits for the lock.
+		_ = l.Close()
+		accepting.Wait()
+		s.disconnect()
+	}()
+	if o.Ready != nil {
+		o.Ready()
+	}
+	return s.untilIdle(ctx, o.IdleGrace)
+}
+
+// takeOver ends the containers of a predecessor that died and has the keeper report what became of its tasks.
+func takeOver(ctx context.Context, k *Keeper, j *journal, o ServeOptions) error {
+	ended, unfinished, tokens := j.left()
+	for _, rt := range o.Runtimes {
+		n := 0
+		var err error
+		if r, ok := rt.(runtime.Reclaimer); ok {
+			n, err = r.Reclaim(ctx, tokens[rt.Name()])
+		}
+		swept, serr := rt.Sweep(ctx, o.Dir)
+		if err := errors.Join(err, serr); err != nil {
+			return fmt.Errorf("end the containers that an earlier supervisor left: runtime %s: %w", rt.Name(), err)
+		}
+		if n += swept; n > 0 {
+			o.Logger.Warn("ended containers that an earlier supervisor left", "runtime", rt.Name(), "containers", n)
+		}
+	}
+	lost := make([]runtime.Report, len(unfinished))
+	for i, key := range unfinished {
+		lost[i] = lostReport(key, k.clock.Now())
+	}
+	k.recover(ended, lost)
+	return nil
+}
+
+// lostReport is the end of a task whose supervisor died.
+func lostReport(key string, at time.Time) runtime.Report {
+	return runtime.Report{Key: key, Kind: runtime.Ended, At: at, Lost: true, Reason: "the supervisor of the task died"}
+}
+
+// server connects clients with a keeper.
+type server struct {
+	keeper  *Keeper
+	journal *journal
+	log     *slog.Logger
+	hello   hello
+	changed chan struct{}       // a client has come or gone
+	end     chan *time.Duration // a client asked for the end, with this grace
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	closed   bool
+	handlers sync.WaitGroup
+}
+
+// untilIdle returns when there is nothing to do any more.
+func (s *server) untilIdle(ctx context.Context, grace time.Duration) error {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	for {
+		empty, emptied := s.keeper.empty()
+		if s.connected() || !empty {
+			timer.Stop()
+		} else {
+			timer.Reset(grace)
+		}
+		select {
+		case <-emptied:
+		case <-s.changed:
+		case <-timer.C:
+			s.log.Info("nothing left to do")
+			return nil
+		case grace := <-s.end:
+			s.log.Info("shut down by a client; stopping every task")
+			return s.stopAll(grace)
+		case <-ctx.Done():
+			s.log.Info("told to end; stopping every task")
+			return s.stopAll(nil)
+		}
+	}
+}
+
+// ackPatience is how long the last reports may take to be acknowledged. If they are not, the successor repeats them.
+const ackPatience = 2 * time.Second
+
+func (s *server) stopAll(grace *time.Duration) error {
+	if err := s.keeper.StopAll(context.Background(), grace); err != nil {
+		return err
+	}
+	patience := time.NewTimer(ackPatience)
+	defer patience.Stop()
+	for {
+		empty, emptied := s.keeper.empty()
+		if empty || !s.connected() {
+			return nil
+		}
+		select {
+		case <-emptied:
+		case <-s.changed:
+		case <-patience.C:
+			return nil
+		}
+	}
+}
+
+func (s *server) connected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions) > 0
+}
+
+// report is the keeper's way out: every client hears of everything.
+func (s *server) report(reports []runtime.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.sessions {
+		c.post(func(a *answer) { a.Reports = append(a.Reports, reports...) })
+	}
+}
+
+func (s *server) accept(l *net.UnixListener) {
+	for {
+		conn, err := l.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			// Too many open files, most likely: some will be closed.
+			s.log.Warn("accept", "err", err)
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		c := newSession(conn)
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			_ = conn.Close()
+			continue
+		}
+		s.handlers.Add(1)
+		s.mu.Unlock()
+		go func() {
+			defer s.handlers.Done()
+			if err := s.handle(c); err != nil && !errors.Is(err, net.ErrClosed) {
+				s.log.Warn("client", "err", err)
+			}
+		}()
+	}
+}
+
+// disconnect sends the clients what is left to say, and leaves them.
+func (s *server) disconnect() {
+	s.mu.Lock()
+	s.closed = true
+	open := make([]*session, 0, len(s.sessions))
+	for c := range s.sessions {
+		open = append(open, c)
+	}
+	s.mu.Unlock()
+	for _, c := range open {
+		c.finish()
+	}
+	s.handlers.Wait()
+}
+
+// handle serves one client until it leaves.
+func (s *server) handle(c *session) error {
+	defer c.conn.Close()
+	r := newFrameReader(c.conn)
+	var first request
+	// Whoever connects and says nothing does not keep the supervisor alive.
+	if err := c.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if err := r.read(&first); err != nil {
+		if err == io.EOF {
+			return nil
+		}
+		return err
+	}
+	if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if first.Hello == nil {
+		return errors.New("a client's first frame is not its hello")
+	}
+	h := s.hello
+	h.Intact = s.journal.isIntact()
+	if err := writeFrame(c.conn, answer{Hello: &h}); err != nil {
+		return err
+	}
+	if err := first.Hello.check(); err != nil {
+		return err
+	}
+
+	var writing sync.WaitGroup
+	writing.Go(c.write)
+	// From here on the client hears of reports; then it gets what there was before. It may hear of something twice.
+	s.mu.Lock()
+	if s.sessions == nil {
+		s.sessions = make(map[*session]struct{})
+	}
+	s.sessions[c] = struct{}{}
+	if s.closed {
+		c.finish()
+	}
+	s.mu.Unlock()
+	s.nudge()
+	tasks := s.keeper.List()
+	c.post(func(a *answer) { a.Listed, a.Tasks = true, tasks })
+	err := s.serve(c, r)
+	s.mu.Lock()
+	delete(s.sessions, c)
+	s.mu.Unlock()
+	s.nudge()
+	c.finish()
+	writing.Wait()
+	return err
+}
+
+// serve does what the client asks until it leaves.
+func (s *server) serve(c *session, r *frameReader) error {
+	for {
+		var q request
+		if err := r.read(&q); err != nil {
+			if err == io.EOF || c.finished() {
+				return nil
+			}
+			return err
+		}
+		err := s.keeper.Start(q.Start)
+		err = errors.Join(err, s.keeper.Stop(q.Stop), s.keeper.Ack(q.Ack))
+		if err != nil {
+			return err
+		}
+		if q.Settled {
+			s.journal.settled()
+		}
+		if q.Shutdown != nil {
+			select {
+			case s.end <- q.Shutdown.Grace:
+			default: // it is ending already
+			}
+		}
+		c.post(func(a *answer) {
+			a.Done = q.Seq
+			if q.Stats {
+				stats := s.keeper.Stats()
+				a.Stats = &stats
+			}
+		})
+	}
+}
+
+func (s *server) nudge() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// session is a client's connection. What is posted while a frame is being written goes with the next.
+type session struct {
+	conn *net.UnixConn
+
+	mu    sync.Mutex
+	more  sync.Cond
+	next  answer
+	dirty bool
+	over  bool
+}
+
+func newSession(conn *net.UnixConn) *session {
+	c := &session{conn: conn}
+	c.more.L = &c.mu
+	return c
+}
+
+// post adds to the next frame.
+func (c *session) post(add func(*answer)) {
+	c.mu.Lock()
+	add(&c.next)
+	c.dirty = true
+	c.mu.Unlock()
+	c.more.Signal()
+}
+
+// finish lets write send what has been posted and then close the connection.
+func (c *session) finish() {
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	c.more.Signal()
+}
+
+func (c *session) finished() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over
+}
+
+func (c *session) write() {
+	defer c.conn.Close() // which ends serve
+	for {
+		c.mu.Lock()
+		for !c.dirty && !c.over {
+			c.more.Wait()
+		}
+		if !c.dirty {
+			c.mu.Unlock()
+			return
+		}
+		a := c.next
+		c.next, c.dirty = answer{}, false
+		over := c.over
+		c.mu.Unlock()
+		if over {
+			// A client that does not read must not keep a supervisor that wants to end.
+			_ = c.conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		}
+		if err := writeFrame(c.conn, a); err != nil {
+			return // the client is gone; it will be told again
+		}
+	}
+}
