@@ -99,7 +99,7 @@ func (s taskScope) parseDemand(req map[string]string) (Demand, error) {
 	if err != nil {
 		return d, Invalidf("vCPU must be at least 1, got %s.", req["VCPU"])
 	}
-	d.MilliCPU = int64(math.Round(vcpu * 1000))
+	d.MilliCPU = int64(math.Ceil(vcpu*1000 - 1e-6)) // up, so that nothing finer passes for a size Fargate has
 	switch {
 	case !s.fargate && vcpu < 1:
 		return d, Invalidf("vCPU must be at least 1, got %s.", req["VCPU"])
