@@ -35,14 +35,11 @@ const (
 	// BlobNotFound; BlobReferenced: an image needs it.
 	BlobNotFound
 	BlobReferenced
-	// BlobExists: the upload's content is in the registry already.
-	BlobExists
 	// UploadNotFound; UploadRange: the part does not continue where the upload stands; UploadBusy: another request is
-	// writing to it; UploadEmpty: it has no content.
+	// writing to it.
 	UploadNotFound
 	UploadRange
 	UploadBusy
-	UploadEmpty
 	// DigestMismatch: the content has another digest than was said.
 	DigestMismatch
 	// SizeInvalid: the content has another length than was said. TooLarge: it is over a limit.

@@ -189,7 +189,7 @@ type TaggedImage struct {
 	Tags []string
 }
 
-// Images are all images of a repository, the most recently pushed first, equal times by digest.
+// Images are all images of a repository, in ascending order of digest.
 func (r *Registry) Images(p batch.Partition, name string) ([]TaggedImage, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -206,12 +206,7 @@ func (r *Registry) Images(p batch.Partition, name string) ([]TaggedImage, error)
 		slices.Sort(tags[d])
 		out = append(out, TaggedImage{*img, tags[d]})
 	}
-	slices.SortFunc(out, func(a, b TaggedImage) int {
-		if c := b.PushedAt.Compare(a.PushedAt); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Digest, b.Digest)
-	})
+	slices.SortFunc(out, func(a, b TaggedImage) int { return strings.Compare(a.Digest, b.Digest) })
 	return out, nil
 }
 
