@@ -290,15 +290,6 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-func TestRanges(t *testing.T) {
-	t.Parallel()
-	for want, in := range map[string][]int{"": nil, "0": {0}, "0-1": {0, 1}, "1,3-7,9": {1, 3, 4, 5, 6, 7, 9}} {
-		if got := ranges(in); got != want {
-			t.Errorf("%v: %q, want %q", in, got, want)
-		}
-	}
-}
-
 func FuzzScanner(f *testing.F) {
 	f.Add("{\n  \"jobId\": \"j\"\n}\n")
 	f.Add("{\"jobId\": \"j\"}\n{\n{\"a\": 1}\n}\ntext")

@@ -10,6 +10,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
+
+	"github.com/batchbox/batchbox/internal/cli/watch"
 )
 
 // report is what --output json prints.
@@ -231,7 +233,7 @@ func (r *report) writeDiffering(b *strings.Builder) {
 		}
 	}
 	if len(indexes) > 0 {
-		fmt.Fprintf(b, "%d of %d children differ: %s\n", len(indexes), r.Children, ranges(indexes))
+		fmt.Fprintf(b, "%d of %d children differ: %s\n", len(indexes), r.Children, watch.Ranges(indexes))
 	}
 }
 
@@ -240,24 +242,4 @@ func name(index *int) string {
 		return "-"
 	}
 	return fmt.Sprint(*index)
-}
-
-// ranges writes ascending numbers as "1,3-7".
-func ranges(numbers []int) string {
-	var b strings.Builder
-	for i := 0; i < len(numbers); {
-		j := i
-		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
-			j++
-		}
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprint(&b, numbers[i])
-		if j > i {
-			fmt.Fprintf(&b, "-%d", numbers[j])
-		}
-		i = j + 1
-	}
-	return b.String()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
+	"github.com/batchbox/batchbox/internal/cli/awsclient"
 	"github.com/batchbox/batchbox/internal/cli/watch"
 )
 
@@ -94,7 +95,7 @@ func (r *runner) run(ctx context.Context) *report {
 	defer rep.finish()
 	submitted, err := r.batch.SubmitJob(ctx, r.submission())
 	if err != nil {
-		rep.problem("submit: %v", err)
+		rep.problem("submit: %s", awsclient.Explain(err))
 		return rep
 	}
 	rep.JobID, rep.JobName = *submitted.JobId, *submitted.JobName
@@ -102,7 +103,7 @@ func (r *runner) run(ctx context.Context) *report {
 
 	job, err := r.follow(ctx, rep.JobID)
 	if err != nil {
-		rep.problem("%v", err)
+		rep.problem("%s", awsclient.Explain(err))
 	}
 	rep.Status, rep.Reason = string(job.Status), aws.ToString(job.StatusReason)
 	if !watch.Final(job.Status) {
@@ -114,11 +115,11 @@ func (r *runner) run(ctx context.Context) *report {
 
 	children, err := r.children(ctx, job)
 	if err != nil {
-		rep.problem("%v", err)
+		rep.problem("%s", awsclient.Explain(err))
 		return rep
 	}
 	if err := r.readLogs(ctx, job, children); err != nil {
-		rep.problem("%v", err)
+		rep.problem("%s", awsclient.Explain(err))
 	}
 	check(rep, r.want, children)
 	return rep

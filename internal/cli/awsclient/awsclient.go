@@ -23,6 +23,9 @@ import (
 // no such default.
 const DefaultRegion = "us-east-1"
 
+// MadeUp is the access key id, and the secret, that a local endpoint is given where there are no credentials.
+const MadeUp = "batchbox"
+
 // Options are a program's flags. Each that is empty leaves the choice to the environment and the shared configuration
 // files, as the AWS SDK reads them (AWS_ENDPOINT_URL, AWS_REGION, AWS_PROFILE and so on).
 type Options struct {
@@ -40,8 +43,8 @@ var ErrNoRegion = errors.New("no region: give --region, or set AWS_REGION")
 //
 // If the endpoint is on this machine's loopback interface, two things that AWS demands may be missing: the region is
 // DefaultRegion, and where the SDK finds no credentials, made-up ones are used, so that no secret of the user's need
-// exist. The made-up access key is no twelve-digit number, so an engine takes it for its default account. They never leave
-// the machine: for any other endpoint the SDK's own answer stands.
+// exist. The made-up access key (MadeUp) is no twelve-digit number, so an engine takes it for its default account. They
+// never leave the machine: for any other endpoint the SDK's own answer stands.
 func Load(ctx context.Context, o Options) (aws.Config, error) {
 	load := []func(*config.LoadOptions) error{}
 	if o.Endpoint != "" {
@@ -88,7 +91,7 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 		if ctx.Err() != nil {
 			return aws.Config{}, fmt.Errorf("AWS credentials: %w", err)
 		}
-		cfg.Credentials = credentials.NewStaticCredentialsProvider("batchbox", "batchbox", "")
+		cfg.Credentials = credentials.NewStaticCredentialsProvider(MadeUp, MadeUp, "")
 	}
 	return cfg, nil
 }

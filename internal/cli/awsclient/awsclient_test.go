@@ -2,6 +2,7 @@ package awsclient_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -128,6 +129,26 @@ func TestThrottledCallsAreRetriedAsOftenAsAsked(t *testing.T) {
 	}
 }
 
+func TestExplain(t *testing.T) {
+	bare(t, "", nil)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>Not you.</Message></Error></ErrorResponse>")
+	}))
+	defer srv.Close()
+	cfg, err := awsclient.Load(t.Context(), awsclient.Options{Endpoint: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), nil)
+	if got, want := awsclient.Explain(fmt.Errorf("who: %w", err)), "who: GetCallerIdentity: AccessDenied: Not you."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := awsclient.Explain(errors.New("plain")); got != "plain" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestARefusedLocalConnectionFailsAtOnce(t *testing.T) {
 	bare(t, "", nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -140,8 +161,12 @@ func TestARefusedLocalConnectionFailsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if _, err := sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), nil); err == nil {
-		t.Error("no error from a port where nothing listens")
+	_, err = sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), nil)
+	if err == nil {
+		t.Fatal("no error from a port where nothing listens")
+	}
+	if got, want := awsclient.Explain(fmt.Errorf("who: %w", err)), "who: GetCallerIdentity: dial tcp "+l.Addr().String()+": connect: connection refused"; got != want {
+		t.Errorf("explained as %q, want %q", got, want)
 	}
 	if took := time.Since(start); took > 5*time.Second { // a hundred tries take minutes
 		t.Errorf("took %v", took)

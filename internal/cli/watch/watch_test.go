@@ -154,3 +154,12 @@ func TestLineElsewhereDoesNotRepeatItself(t *testing.T) {
 		t.Errorf("got %q, want %q", &out, want)
 	}
 }
+
+func TestRanges(t *testing.T) {
+	t.Parallel()
+	for want, in := range map[string][]int{"": nil, "0": {0}, "0-1": {0, 1}, "1,3-7,9": {1, 3, 4, 5, 6, 7, 9}} {
+		if got := watch.Ranges(in); got != want {
+			t.Errorf("%v: %q, want %q", in, got, want)
+		}
+	}
+}

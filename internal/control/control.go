@@ -1,0 +1,153 @@
+// Package control is how the command line finds the engine that owns a data directory, and tells it to stop. The engine
+// writes a file into the directory while it runs; only who can read that file, the user who started it, can stop it.
+package control
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The paths on the engine's listener.
+const (
+	HealthPath   = "/_batchbox/health"
+	ShutdownPath = "/_batchbox/shutdown"
+)
+
+const fileName = "engine.json"
+
+// Engine is a running engine, as its data directory tells of it.
+type Engine struct {
+	PID int `json:"pid"`
+	// URL is the endpoint for clients, such as http://127.0.0.1:4566.
+	URL     string    `json:"url"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	// Token proves to the engine that the caller can read the file.
+	Token string `json:"token"`
+}
+
+// ErrNotRunning is returned by Read for a data directory without an engine's file.
+var ErrNotRunning = errors.New("no engine is running there")
+
+// DefaultDir is the data directory when none is named: $XDG_STATE_HOME/batchbox, else .local/state/batchbox in the home
+// directory.
+func DefaultDir() (string, error) {
+	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) { // others are to be ignored, says the XDG specification
+		return filepath.Join(state, "batchbox"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no default data directory, give --data-dir: %w", err)
+	}
+	return filepath.Join(home, ".local", "state", "batchbox"), nil
+}
+
+// Announce writes the file for an engine that answers now; it makes the token. The caller owns the directory, by whatever
+// lock there is. withdraw removes the file and belongs at the end of the engine.
+func Announce(dir string, e Engine) (_ Engine, withdraw func() error, err error) {
+	e.Token = rand.Text()
+	raw, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return e, nil, err
+	}
+	path := filepath.Join(dir, fileName)
+	temp := path + ".new"
+	if err := os.WriteFile(temp, append(raw, '\n'), 0o600); err != nil {
+		return e, nil, fmt.Errorf("announce the engine: %w", err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return e, nil, fmt.Errorf("announce the engine: %w", err)
+	}
+	return e, func() error {
+		err := os.Remove(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}, nil
+}
+
+// Read finds the engine of a data directory. That the file is there does not prove that the engine still lives.
+func Read(dir string) (Engine, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, fileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Engine{}, fmt.Errorf("%s: %w", dir, ErrNotRunning)
+	}
+	if err != nil {
+		return Engine{}, err
+	}
+	var e Engine
+	if err := json.Unmarshal(raw, &e); err != nil || e.URL == "" {
+		return Engine{}, fmt.Errorf("%s is no engine's file", filepath.Join(dir, fileName))
+	}
+	return e, nil
+}
+
+// Shutdown tells the engine to stop in order. It returns when the engine has agreed, not when it has stopped.
+func (e Engine) Shutdown(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(e.URL, "/")+ShutdownPath, http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+e.Token)
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing more is read
+	if res.StatusCode != http.StatusAccepted {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) //nolint:errcheck // only to say more
+		return fmt.Errorf("the engine at %s does not stop: HTTP %s %s", e.URL, res.Status, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// client goes through no proxy: the engine is on this machine.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// Healthy says whether the engine answers.
+func (e Engine) Healthy(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(e.URL, "/")+HealthPath, http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing is read
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s%s: HTTP %s", e.URL, HealthPath, res.Status)
+	}
+	return nil
+}
+
+// ShutdownHandler answers POST on ShutdownPath: 202 to who has the token, and then stop is called; 403 to others.
+func ShutdownHandler(token string, stop func()) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			http.Error(w, "POST stops the engine", http.StatusMethodNotAllowed)
+			return
+		}
+		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok || token == "" || subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
+			http.Error(w, "only the user who started the engine can stop it: batchbox stop", http.StatusForbidden)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+		stop()
+	})
+}
