@@ -26,7 +26,7 @@ type Launcher interface {
 	Start([]StartTask)
 	// Resume names the tasks that were under way when the last engine ended: each is found running or ended, started if it
 	// never was, or reported lost.
-	Resume([]ResumeTask)
+	Resume([]ResumeTask) error
 	Stop([]StopTask)
 	Ack(keys []string)
 	Reports() <-chan []runtime.Report
@@ -59,6 +59,9 @@ type Engine struct {
 
 	// The rest belongs to the loop.
 	core *Core
+	// unsaved are the reports of groups that could not be committed; retryAt is when to try without a request.
+	unsaved []*request
+	retryAt time.Time
 }
 
 // request is one call waiting for the loop: an event, or a look at the core.
@@ -102,8 +105,7 @@ func (e *Engine) load(ctx context.Context) error {
 		return err
 	}
 	e.core = core
-	e.cfg.Launcher.Resume(resume)
-	return nil
+	return e.cfg.Launcher.Resume(resume)
 }
 
 // run is the loop: take what is waiting, step through it, commit, and only then let anything be seen.
@@ -113,7 +115,11 @@ func (e *Engine) run() {
 	for {
 		var timeout <-chan time.Time
 		stopTimer := func() {}
-		if at := e.core.timers.next(); !at.IsZero() {
+		at := e.core.timers.next()
+		if len(e.unsaved) > 0 && (at.IsZero() || e.retryAt.Before(at)) {
+			at = e.retryAt
+		}
+		if !at.IsZero() {
 			timeout, stopTimer = e.cfg.Clock.NewTimer(at)
 		}
 		var batched []*request
@@ -172,9 +178,13 @@ func (e *Engine) drain() {
 var errStopping = &batch.Error{Code: batch.Unavailable, Message: "batchbox is shutting down"}
 
 // settle steps through a group of requests, commits what they changed and answers them. If that fails, nothing of the group
-// has been seen by anyone: the core is made anew from the store, and the requests are refused. Reports are not lost with
-// it: unacknowledged, they come again.
+// has been seen by anyone: the core is made anew from the store, and the requests are refused. Reports are kept and stepped
+// through again with the next group, until they are on disk.
 func (e *Engine) settle(batched []*request) {
+	if len(e.unsaved) > 0 {
+		batched = append(e.unsaved, batched...)
+		e.unsaved = nil
+	}
 	out, err := e.step(batched)
 	if err == nil && !out.Changes.Empty() {
 		err = e.cfg.Store.Commit(context.Background(), &out.Changes)
@@ -230,14 +240,30 @@ func answer(batched []*request) {
 	}
 }
 
-// fail refuses a group that could not be committed and goes back to what is on disk. While even that can't be read the
-// loop waits here: nothing could be answered truthfully.
+// fail refuses a group that could not be committed and goes back to what is on disk, from which those who only wanted to
+// look are answered. While even that can't be read the loop waits here: nothing could be answered truthfully.
 func (e *Engine) fail(batched []*request, cause error) {
 	e.cfg.Logger.Error("a group of changes could not be committed; going back to the last commit", "error", cause)
+	refusal := &batch.Error{Code: batch.Unavailable, Message: "batchbox could not save the change: " + firstLine(cause)}
+	if !e.reload() {
+		refusal = errStopping
+	}
 	for _, r := range batched {
-		r.result, r.err = nil, &batch.Error{Code: batch.Unavailable, Message: "batchbox could not save the change: " + unavailable(cause)}
+		_, report := r.event.(TaskReport)
+		switch {
+		case report && r.done == nil:
+			e.unsaved = append(e.unsaved, r)
+		case r.look != nil && refusal != errStopping:
+			r.look(e.core)
+		default:
+			r.result, r.err = nil, refusal
+		}
 	}
 	answer(batched)
+}
+
+// reload makes the core anew from the store, trying until it can be read; false if the engine was stopped meanwhile.
+func (e *Engine) reload() bool {
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		err := e.load(ctx)
@@ -245,7 +271,8 @@ func (e *Engine) fail(batched []*request, cause error) {
 		if err == nil {
 			e.catalog.Store(e.core.catalog(nil))
 			e.core.resources = false
-			return
+			e.retryAt = e.cfg.Clock.Now().Add(time.Second)
+			return true
 		}
 		e.cfg.Logger.Error("the state could not be read back", "error", err, "retry", delay)
 		fired, stopTimer := e.cfg.Clock.NewTimer(e.cfg.Clock.Now().Add(delay))
@@ -253,13 +280,13 @@ func (e *Engine) fail(batched []*request, cause error) {
 		case <-fired:
 		case <-e.stop:
 			stopTimer()
-			return
+			return false
 		}
 	}
 }
 
-// unavailable is the first line of an error, for a caller who can't see the log.
-func unavailable(err error) string {
+// firstLine is the first line of an error, for a caller who can't see the log.
+func firstLine(err error) string {
 	for i, c := range err.Error() {
 		if c == '\n' {
 			return err.Error()[:i]

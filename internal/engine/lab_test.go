@@ -123,6 +123,28 @@ func (l *lab) trySubmit(name, members string) (string, error) {
 	if members != "" {
 		members = "," + members
 	}
+	result, err := l.step(engine.SubmitJob{Partition: home, Spec: l.resolve(name, members)})
+	var unknown *engine.UnknownDependencies
+	if errors.As(err, &unknown) {
+		l.t.Fatalf("submit %s: the lab keeps no finished jobs: %v", name, unknown.IDs)
+	}
+	id, _ := result.(string)
+	if id != "" {
+		l.names[id] = name
+	}
+	return id, err
+}
+
+// spec is a job of array size n, or of none if n is 0.
+func (l *lab) spec(n int) *batch.Spec {
+	if n == 0 {
+		return l.resolve("job", "")
+	}
+	return l.resolve("job", fmt.Sprintf(`,"arrayProperties":{"size":%d}`, n))
+}
+
+func (l *lab) resolve(name, members string) *batch.Spec {
+	l.t.Helper()
 	raw := []byte(fmt.Sprintf(`{"jobName":%q,"jobQueue":"q","jobDefinition":"jd"%s}`, name, members))
 	var req struct{ JobQueue, JobDefinition string }
 	if err := json.Unmarshal(raw, &req); err != nil {
@@ -136,18 +158,9 @@ func (l *lab) trySubmit(name, members string) (string, error) {
 	}
 	spec, err := batch.ResolveJob(raw, batch.Submission{Partition: home, Definition: s.Definition(req.JobDefinition, 0), Queue: q, Environments: envs})
 	if err != nil {
-		return "", err
+		l.t.Fatal(err)
 	}
-	result, err := l.step(engine.SubmitJob{Partition: home, Spec: spec})
-	var unknown *engine.UnknownDependencies
-	if errors.As(err, &unknown) {
-		l.t.Fatalf("submit %s: the lab keeps no finished jobs: %v", name, unknown.IDs)
-	}
-	id, _ := result.(string)
-	if id != "" {
-		l.names[id] = name
-	}
-	return id, err
+	return spec
 }
 
 // task takes the oldest task under way whose job is called name (with its child's suffix).

@@ -6,6 +6,7 @@ package launcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,20 +14,20 @@ import (
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/supervisor"
 )
 
-// Owner owns the containers: a supervisor, reached through its client, or one in this process. Start and Stop are
-// idempotent by task key. What happens to tasks comes as reports to whoever made the Owner, which passes them to
-// Launcher.Report.
+// Owner owns the containers: a supervisor, reached through its client, or one in this process. Its calls queue and return;
+// they are idempotent by task key. What happens to tasks comes back through the function given to Connect.
 type Owner interface {
 	Start(tasks []runtime.Task) error
-	// Stop ends a task; grace nil leaves the time between the stop signal and SIGKILL to its containers.
-	Stop(key string, grace *time.Duration) error
+	Stop(requests []supervisor.StopRequest) error
 	Ack(keys []string) error
-	// Known returns the keys of all tasks the owner has: running, or ended and not acknowledged. The reports of the latter
-	// are repeated.
-	Known(ctx context.Context) (map[string]bool, error)
 }
+
+// Connect makes the Owner when the engine has said which tasks may be under way already. The owner reports those that go
+// on, have ended or are lost; missing is told of those that were certainly never started.
+type Connect func(known []string, reports func([]runtime.Report), missing func(keys []string)) (Owner, error)
 
 // Images makes an image ready to be started from.
 type Images interface {
@@ -69,7 +70,7 @@ type Environment interface {
 
 // Config is what a Launcher is made of.
 type Config struct {
-	Owner   Owner
+	Connect Connect
 	Images  Images
 	Groups  Groups
 	Secrets Secrets     // nil: no secret can be resolved
@@ -91,6 +92,10 @@ type Launcher struct {
 	working sync.WaitGroup
 	reports chan []runtime.Report
 
+	// connected is closed when owner is set, by the first Resume.
+	connected chan struct{}
+	owner     Owner
+
 	mu sync.Mutex
 	// preparing holds the tasks that have not been handed to the owner; the function ends the preparation.
 	preparing map[string]context.CancelFunc
@@ -103,6 +108,7 @@ func New(cfg Config) *Launcher {
 	return &Launcher{
 		cfg: cfg, ctx: ctx, cancel: cancel,
 		reports:   make(chan []runtime.Report, 64),
+		connected: make(chan struct{}),
 		preparing: map[string]context.CancelFunc{},
 	}
 }
@@ -186,6 +192,11 @@ func (l *Launcher) prepare(group []preparation) {
 		}
 		tasks = append(tasks, task)
 	}
+	select {
+	case <-l.connected:
+	case <-l.ctx.Done():
+		return
+	}
 	failed = append(failed, l.handOver(group, tasks)...)
 	if l.ctx.Err() == nil && len(failed) > 0 {
 		l.Report(failed)
@@ -213,7 +224,7 @@ func (l *Launcher) handOver(group []preparation, tasks []runtime.Task) (stopped 
 	if len(ready) == 0 || l.ctx.Err() != nil {
 		return stopped
 	}
-	if err := l.cfg.Owner.Start(ready); err != nil {
+	if err := l.owner.Start(ready); err != nil {
 		for _, t := range ready {
 			stopped = append(stopped, l.startFailure(ctxs[t.Key], &runtime.StartError{Kind: runtime.KindCannotStart, Err: err}))
 		}
@@ -248,85 +259,68 @@ func (l *Launcher) startFailure(p preparation, err error) runtime.Report {
 func (l *Launcher) Stop(stops []engine.StopTask) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var requests []supervisor.StopRequest
 	for _, st := range stops {
 		if cancel := l.preparing[st.Key]; cancel != nil {
 			cancel()
 			continue
 		}
-		var grace *time.Duration
+		r := supervisor.StopRequest{Key: st.Key}
 		if st.Grace > 0 {
-			grace = &st.Grace
+			r.Grace = &st.Grace
 		}
-		if err := l.cfg.Owner.Stop(st.Key, grace); err != nil {
-			l.cfg.Logger.Warn("a task could not be told to stop; it is told again when its owner is back", "task", st.Key, "error", err)
-		}
+		requests = append(requests, r)
+	}
+	if len(requests) == 0 {
+		return
+	}
+	if err := l.owner.Stop(requests); err != nil {
+		l.cfg.Logger.Error("tasks could not be told to stop", "tasks", len(requests), "error", err)
 	}
 }
 
 // Ack lets the owner forget tasks whose end is on disk.
 func (l *Launcher) Ack(keys []string) {
-	if err := l.cfg.Owner.Ack(keys); err != nil {
-		l.cfg.Logger.Warn("ended tasks could not be acknowledged; they are reported again", "tasks", len(keys), "error", err)
+	if err := l.owner.Ack(keys); err != nil {
+		l.cfg.Logger.Error("ended tasks could not be acknowledged; they are reported again", "tasks", len(keys), "error", err)
 	}
 }
 
-// Resume finds the tasks that were under way. Those the owner has go on; of the rest, one that had been seen running is
-// lost, and one that had not is started: its owner never heard of it.
-func (l *Launcher) Resume(resumed []engine.ResumeTask) {
-	if len(resumed) == 0 {
-		return
-	}
-	l.working.Go(func() { l.resume(resumed) })
-}
-
-func (l *Launcher) resume(resumed []engine.ResumeTask) {
-	known, err := l.known()
-	if err != nil {
-		return // closed
-	}
-	var lost []runtime.Report
-	var missing []engine.StartTask
+// Resume finds the tasks that were under way when the engine last wrote. The first call connects the owner, which knows
+// what became of them; after a later one (the engine has gone back to its last commit) only those it may never have heard
+// of are started, which is idempotent.
+func (l *Launcher) Resume(resumed []engine.ResumeTask) error {
+	tasks := make(map[string]engine.StartTask, len(resumed))
+	keys := make([]string, 0, len(resumed))
 	for _, r := range resumed {
-		switch {
-		case known[r.Key]:
-		case r.Begun:
-			lost = append(lost, Lost(r.StartTask, l.cfg.Clock.Now()))
-		default:
-			missing = append(missing, r.StartTask)
-		}
+		tasks[r.Key] = r.StartTask
+		keys = append(keys, r.Key)
 	}
-	if len(lost) > 0 {
-		l.cfg.Logger.Warn("tasks that were running are gone with the process that owned them", "tasks", len(lost))
-		l.Report(lost)
+	select {
+	case <-l.connected:
+		var again []engine.StartTask
+		for _, r := range resumed {
+			if !r.Begun {
+				again = append(again, r.StartTask)
+			}
+		}
+		l.Start(again)
+		return nil
+	default:
 	}
-	l.Start(missing)
-}
-
-// known asks the owner until it answers.
-func (l *Launcher) known() (map[string]bool, error) {
-	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		known, err := l.cfg.Owner.Known(l.ctx)
-		if err == nil {
-			return known, nil
+	owner, err := l.cfg.Connect(keys, l.Report, func(missing []string) {
+		var starts []engine.StartTask
+		for _, key := range missing {
+			if st, ok := tasks[key]; ok {
+				starts = append(starts, st)
+			}
 		}
-		if l.ctx.Err() != nil {
-			return nil, l.ctx.Err()
-		}
-		l.cfg.Logger.Error("the owner of the containers does not answer", "error", err, "retry", delay)
-		select {
-		case <-time.After(delay):
-		case <-l.ctx.Done():
-			return nil, l.ctx.Err()
-		}
+		l.Start(starts)
+	})
+	if err != nil {
+		return fmt.Errorf("connecting the owner of the containers: %w", err)
 	}
-}
-
-// Lost is the report of a task whose owner died.
-func Lost(st engine.StartTask, at time.Time) runtime.Report {
-	return LostTask(st.Key, at)
-}
-
-// LostTask is Lost by key.
-func LostTask(key string, at time.Time) runtime.Report {
-	return runtime.Report{Key: key, Kind: runtime.Ended, At: at, Lost: true, Reason: "the process that owned its containers is gone"}
+	l.owner = owner
+	close(l.connected)
+	return nil
 }

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/batchbox/batchbox/internal/control"
+	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/registry"
+)
+
+// The defaults of `batchbox serve`.
+const (
+	DefaultListen  = "127.0.0.1:4566"
+	DefaultAccount = "000000000000"
+	DefaultRegion  = "us-east-1"
+)
+
+// Config says how an engine is to run. Zero members mean the defaults.
+type Config struct {
+	// Listen is the address for clients, host:port; port 0 picks a free one.
+	Listen string
+	// DataDir keeps everything. With Ephemeral it is a temporary directory, removed at the end, and the containers end with
+	// the engine.
+	DataDir   string
+	Ephemeral bool
+	// Account and Region are those of callers who do not say which are theirs.
+	Account, Region string
+	// Runtime is "auto" or a runtime's name.
+	Runtime string
+	// Limits are the engine's adjustments; MaxTasks 0 means a number fitting the machine.
+	Limits engine.Limits
+	// StrictECR refuses pushes to repositories that do not exist.
+	StrictECR bool
+	// HostPaths are the directories that jobs' host volumes may lie in. EFS maps file system ids to directories.
+	HostPaths []string
+	EFS       map[string]string
+	// ContainerEnv is added to every container's environment, NAME=VALUE.
+	ContainerEnv []string
+	// SupervisorCommand starts a supervisor; this program's own `supervisor` command if empty. The arguments --dir and
+	// --runtime are added.
+	SupervisorCommand []string
+	// Version is shown by the health page.
+	Version string
+	Logger  *slog.Logger
+	// Ready, if set, is called with the endpoint's URL when clients can connect.
+	Ready func(url string)
+}
+
+func (c *Config) setDefaults() error {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Account == "" {
+		c.Account = DefaultAccount
+	}
+	if c.Region == "" {
+		c.Region = DefaultRegion
+	}
+	if c.Runtime == "" {
+		c.Runtime = RuntimeAuto
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Limits.MaxTasks == 0 {
+		c.Limits.MaxTasks = defaultMaxTasks()
+	}
+	if !registry.ValidAccount(c.Account) {
+		return fmt.Errorf("account %q is not a number of twelve digits", c.Account)
+	}
+	if !registry.ValidRegion(c.Region) {
+		return fmt.Errorf("region %q is not the name of a region, such as us-east-1", c.Region)
+	}
+	for _, kv := range c.ContainerEnv {
+		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
+			return fmt.Errorf("container variable %q is not of the form NAME=VALUE", kv)
+		}
+	}
+	if err := c.checkListen(); err != nil {
+		return err
+	}
+	return c.checkDataDir()
+}
+
+// checkListen allows loopback addresses only: the API starts programs, and nothing else guards it yet.
+func (c *Config) checkListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen address %q: %w", c.Listen, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("listen address %q is not on the loopback: whoever reaches the API can start programs on this machine", c.Listen)
+}
+
+func (c *Config) checkDataDir() (err error) {
+	switch {
+	case c.Ephemeral && c.DataDir != "":
+		return errors.New("an ephemeral engine makes its own data directory; do not name one")
+	case c.Ephemeral:
+		c.DataDir, err = os.MkdirTemp("", "batchbox-")
+		return err
+	case c.DataDir == "":
+		if c.DataDir, err = control.DefaultDir(); err != nil {
+			return err
+		}
+	}
+	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return nil
+}
+
+// portOf is the port of a listener's address, for URLs.
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+// layout names the parts of a data directory.
+type layout string
+
+func (d layout) logs() string       { return filepath.Join(string(d), "logs") }
+func (d layout) registry() string   { return filepath.Join(string(d), "registry") }
+func (d layout) images() string     { return filepath.Join(string(d), "images") }
+func (d layout) supervisor() string { return filepath.Join(string(d), "supervisor") }

@@ -1,0 +1,30 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// systemClock is the engine's Clock in real life.
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+
+func (systemClock) NewTimer(at time.Time) (<-chan time.Time, func()) {
+	t := time.NewTimer(time.Until(at))
+	return t.C, func() { t.Stop() }
+}
+
+// randomIDs makes the identifiers of jobs, tasks and environments.
+type randomIDs struct{}
+
+func (randomIDs) UUID() string { return uuid.NewString() }
+
+func (randomIDs) TaskID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand documentation)
+	return hex.EncodeToString(b[:])
+}
