@@ -75,6 +75,16 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if size == 0 {
+		// For its owner alone, whatever the umask: it holds secrets. SQLite gives the files beside it the same mode.
+		f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+		if err := f.Close(); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+	}
 	// A commit needs the data and the size of the log on disk, not its time stamps. Where there is no fdatasync, fsync it is.
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return nil, fmt.Errorf("store: %w", err)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,6 +11,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(killEnv); dir != "" {
+		writeUntilKilled(dir)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -344,7 +344,7 @@ func testListModel(t *testing.T, open Open) {
 	names := []string{"a", "A", "ab", "AB-1", "ab_2", "b", "ba"}
 	definitions := []string{"d:1", "d:2", "d:10", "d1:1", "e:1", "D:1"}
 	var all []engine.JobRecord
-	for seq := int64(1); seq <= 300; seq++ {
+	for seq := int64(1); seq <= 150; seq++ {
 		j := job(seq, here, batch.Status(1+rnd.IntN(7)))
 		j.Queue = fmt.Sprint("q", rnd.IntN(3))
 		j.Name = names[rnd.IntN(len(names))]
@@ -360,11 +360,11 @@ func testListModel(t *testing.T, open Open) {
 		}
 		return ""
 	}
-	for range 200 {
+	for range 100 {
 		q := engine.JobQuery{
 			Partition: here, Queue: maybe(0.8, "q0", "q1", "q2"), Name: maybe(0.2, names...), NamePrefix: maybe(0.3, "a", "AB", "b", "ab-", "c"),
 			Definition: maybe(0.2, definitions...), DefinitionPrefix: maybe(0.3, "d", "d:", "d:1", "e"), Share: maybe(0.2, "x", "y", "z"),
-			Limit: 1 + rnd.IntN(40),
+			Limit: 1 + rnd.IntN(30),
 		}
 		for s := batch.Submitted; int(s) < batch.NumStatuses; s++ {
 			if rnd.IntN(4) == 0 {
