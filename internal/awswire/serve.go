@@ -18,9 +18,11 @@ type exchange struct {
 	m     *Mux
 	w     http.ResponseWriter
 	r     *http.Request
-	start time.Time
-	call  Call
-	sig   *Signature
+	start time.Time // by Options.Now
+	// arrived is when the request's header was here, on the real clock.
+	arrived time.Time
+	call    Call
+	sig     *Signature
 	// sigErr is why sig can't be verified, if it can't.
 	sigErr error
 
@@ -33,7 +35,7 @@ type exchange struct {
 
 // ServeHTTP answers a request, or hands it to the fallback if it is not AWS's.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{m: m, w: w, r: r, start: m.opts.Now()}
+	x := &exchange{m: m, w: w, r: r, start: m.opts.Now(), arrived: time.Now()}
 	x.sig, x.sigErr = ParseSignature(r)
 	x.identify()
 	body, mine, err := x.route()
