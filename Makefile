@@ -1,0 +1,35 @@
+# Few verbs; what they do is said beside them and printed by `make help`. Everything is also a script or a go command.
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/batchbox and bin/test-runner
+	scripts/build.sh
+
+.PHONY: test
+test: ## Run all tests
+	scripts/test.sh
+
+.PHONY: race
+race: ## Run all tests with the race detector
+	scripts/test.sh -race
+
+.PHONY: lint
+lint: ## Run the linters: golangci-lint, go vet on every platform, shellcheck
+	.ci/lint
+
+.PHONY: e2e
+e2e: ## Run the main job from nothing to nothing
+	scripts/run-e2e.sh
+
+.PHONY: bench
+bench: ## Measure, and print the figures of docs/performance.md
+	scripts/bench.sh
+
+.PHONY: ci
+ci: ## Do all that CI does (installs Debian packages)
+	.ci/run
