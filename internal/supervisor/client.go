@@ -23,13 +23,16 @@ type ClientOptions struct {
 	// Command starts a supervisor for Dir when there is none: a program and its arguments. The descriptor 3 that it inherits
 	// is for SignalReady. Empty means that none is started, only waited for.
 	Command []string
-	// Known are keys that were started, or may have been, in an earlier life of the caller and have not been acknowledged.
+	// Known are all the keys that were started, or may have been, in an earlier life of the caller and have not been
+	// acknowledged.
 	Known []string
 	// Reports receives what happens to tasks, in order for each task; an Ended report may come more than once. Calls do not
-	// overlap. It must return soon, and must not keep the slice. Required.
+	// overlap, and nothing is received while one is under way; the slice is the receiver's to keep. A task that was never
+	// Known may be reported as well, by a supervisor that has not heard of its acknowledgement: acknowledge it again.
+	// Required.
 	Reports func([]runtime.Report)
-	// Missing receives those of Known that were certainly never started: Start them, or forget them with Ack. Required if
-	// there are any Known.
+	// Missing receives those of Known that were certainly never started, and that are not known any more from then on:
+	// Start them, or forget them. Required if there are any Known.
 	Missing func(keys []string)
 	Logger  *slog.Logger  // discards if nil
 	Clock   runtime.Clock // for the time of Lost reports; runtime.SystemClock if nil
@@ -121,7 +124,6 @@ func NewClient(o ClientOptions) (*Client, error) {
 		known:     make(map[string]*known),
 		unsettled: make(map[string]struct{}),
 	}
-	c.out.deliver = o.Reports
 	c.ctx, c.leave = context.WithCancel(context.Background())
 	for _, key := range o.Known {
 		c.known[key] = &known{sent: true}
@@ -545,7 +547,7 @@ func (c *Client) hear(reports []runtime.Report) {
 		}
 	}
 	c.mu.Unlock()
-	c.out.send(reports...)
+	c.o.Reports(reports)
 }
 
 // listen receives until the connection ends.

@@ -21,7 +21,6 @@ func (c *container) run() {
 		c.fail(err)
 		t.advance()
 		t.mu.Unlock()
-		t.k.out.send()
 		return
 	}
 	exit := c.handle.Wait()
@@ -58,7 +57,6 @@ func (c *container) run() {
 	}
 	t.advance()
 	t.mu.Unlock()
-	t.k.out.send()
 }
 
 // start executes the container. The output is nil if it goes nowhere.
@@ -112,14 +110,12 @@ func (c *container) start() (*output, error) {
 				t.advance()
 			}
 			t.mu.Unlock()
-			t.k.out.send()
 		}))
 	}
 	if len(t.containers) > 1 || t.stopping {
 		t.advance()
 	}
 	t.mu.Unlock()
-	t.k.out.send()
 	return out, nil
 }
 

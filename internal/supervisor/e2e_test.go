@@ -27,9 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func supervise(dir string) error {
-	rt, err := process.New(process.Options{Resolve: func(root string, argv, env []string, dir string) (process.Program, error) {
-		return process.Program{Path: filepath.Join(root, argv[0]), Argv: argv}, nil
-	}})
+	rt, err := process.New(process.Options{Resolve: resolveStatic})
 	if err != nil {
 		return err
 	}
@@ -67,4 +65,9 @@ func TestE2E(t *testing.T) {
 	if err := c.Shutdown(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// resolveStatic finds static programs by their whole path, which is all that these tests run.
+func resolveStatic(root string, argv, env []string, dir string) (process.Program, error) {
+	return process.Program{Path: filepath.Join(root, argv[0]), Argv: argv}, nil
 }

@@ -20,8 +20,8 @@ type Options struct {
 	Runtimes []runtime.Runtime
 	// Logs takes the containers' output; required unless no container has a LogTarget.
 	Logs LogSink
-	// Reports receives what happens, in order for each task. Calls do not overlap. It must return soon, and must not keep
-	// the slice. Required.
+	// Reports receives what happens, in order for each task. Calls do not overlap, and come from a goroutine that none of
+	// the Keeper's methods waits for, save Close; the slice is the receiver's to keep. Required.
 	Reports func([]runtime.Report)
 	Logger  *slog.Logger  // discards if nil
 	Clock   runtime.Clock // runtime.SystemClock if nil
@@ -118,7 +118,7 @@ func newKeeper(o Options, j *journal) (*Keeper, error) {
 		idle:  make(chan struct{}),
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
-	k.out.deliver = o.Reports
+	k.out.deliver, k.out.busy = o.Reports, &k.busy
 	return k, nil
 }
 
@@ -143,11 +143,12 @@ func (k *Keeper) Start(tasks []runtime.Task) error {
 		k.tasks[t.Key] = t
 		fresh = append(fresh, t)
 	}
-	k.busy.Add(len(fresh))
+	k.busy.Add(len(fresh) + 1)
 	k.mu.Unlock()
 
 	k.begin(fresh)
-	k.out.send(repeat...)
+	k.out.put(repeat...)
+	k.busy.Done()
 	return nil
 }
 
@@ -297,8 +298,8 @@ func (k *Keeper) recover(ended, lost []runtime.Report) {
 	}
 	k.mu.Unlock()
 	k.journal.ended(lost...)
-	k.out.send(ended...)
-	k.out.send(lost...)
+	k.out.put(ended...)
+	k.out.put(lost...)
 }
 
 func (k *Keeper) runtime(name string) (runtime.Runtime, error) {
@@ -314,40 +315,41 @@ func (k *Keeper) runtime(name string) (runtime.Runtime, error) {
 }
 
 // outbox delivers reports one call at a time, in the order they were put in; what comes while a call is under way goes
-// with the next.
+// with the next. It has a goroutine while there is something to deliver.
 type outbox struct {
 	deliver func([]runtime.Report)
+	busy    *sync.WaitGroup
 
 	mu      sync.Mutex
 	queue   []runtime.Report
-	spare   []runtime.Report
 	sending bool
 }
 
-// put adds a report without delivering it.
-func (o *outbox) put(r runtime.Report) {
-	o.mu.Lock()
-	o.queue = append(o.queue, r)
-	o.mu.Unlock()
-}
-
-// send adds reports and delivers what is there, unless somebody is doing so already.
-func (o *outbox) send(reports ...runtime.Report) {
+// put adds reports.
+func (o *outbox) put(reports ...runtime.Report) {
+	if len(reports) == 0 {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue = append(o.queue, reports...)
-	if o.sending {
-		return
+	if !o.sending {
+		o.sending = true
+		o.busy.Add(1)
+		go o.send()
 	}
-	o.sending = true
+}
+
+func (o *outbox) send() {
+	defer o.busy.Done()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for len(o.queue) > 0 {
 		batch := o.queue
-		o.queue, o.spare = o.spare[:0], nil
+		o.queue = nil
 		o.mu.Unlock()
 		o.deliver(batch)
 		o.mu.Lock()
-		clear(batch)
-		o.spare = batch
 	}
 	o.sending = false
 }

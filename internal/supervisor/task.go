@@ -81,7 +81,6 @@ func (t *task) begin(err error) {
 	}
 	t.advance()
 	t.mu.Unlock()
-	t.k.out.send()
 }
 
 // stop begins the end of the task.
@@ -98,7 +97,6 @@ func (t *task) stop(grace *time.Duration) {
 		t.advance()
 	}
 	t.mu.Unlock()
-	t.k.out.send()
 }
 
 // halt turns the task towards its end; advance does the rest. t.mu is held.

@@ -10,7 +10,6 @@ import (
 func (h *Host) fork() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer close(h.stopped)
 	for s := range h.starts {
 		s.p, s.err = h.forkOne(s.cmd)
 		s.done <- struct{}{}

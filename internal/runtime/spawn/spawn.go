@@ -1,4 +1,4 @@
-// Package spawn starts programs on the host as cheaply as the kernel allows and tells how they ended. One thread does
+// Package spawn starts programs on the host as cheaply as the kernel allows and tells how they ended. A few threads do
 // all forking and one goroutine all reaping, however many programs run, so that a running program costs no thread.
 //
 // Reaping is a property of a whole process (SIGCHLD does not say whose child it was), so every Host of a process shares
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 )
@@ -33,7 +34,7 @@ var ErrClosed = errors.New("spawn: host is closed")
 // Host starts programs. Its methods may be called concurrently.
 type Host struct {
 	starts  chan *start
-	stopped chan struct{}
+	forkers sync.WaitGroup
 
 	mu     sync.RWMutex // held for reading while something is sent on starts
 	closed bool
@@ -50,13 +51,16 @@ var startPool = sync.Pool{New: func() any { return &start{done: make(chan struct
 
 // Open returns a Host. Close it when every program it started has ended.
 func Open() *Host {
-	h := &Host{starts: make(chan *start, 64), stopped: make(chan struct{})}
+	h := &Host{starts: make(chan *start, 64)}
 	reaping.acquire()
-	go h.fork()
+	// A fork holds its thread until the program has been executed. One forking thread keeps two processors busy.
+	for range max(1, runtime.NumCPU()/2) {
+		h.forkers.Go(h.fork)
+	}
 	return h
 }
 
-// Close ends the forking thread and, with the last Host, the reaper. Programs still running are neither ended nor
+// Close ends the forking threads and, with the last Host, the reaper. Programs still running are neither ended nor
 // reported any more.
 func (h *Host) Close() {
 	h.mu.Lock()
@@ -66,7 +70,7 @@ func (h *Host) Close() {
 		close(h.starts)
 	}
 	h.mu.Unlock()
-	<-h.stopped
+	h.forkers.Wait()
 	if !closed {
 		reaping.release()
 	}

@@ -1,0 +1,201 @@
+// Command prog is the program that the conformance suite runs in containers. It is static and needs nothing from its root
+// file system. Its first argument says what it does; without one it writes a line and ends.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		_, _ = os.Stdout.WriteString("hello\n")
+		return
+	}
+	args := os.Args[2:]
+	switch os.Args[1] {
+	case "exit": // CODE
+		os.Exit(number(args[0]))
+	case "signal": // NUMBER: ends itself by a signal
+		_ = syscall.Kill(os.Getpid(), syscall.Signal(number(args[0])))
+		select {}
+	case "inspect": // writes what it sees of its surroundings as JSON
+		inspect()
+	case "sleep": // writes "ready" and waits to be ended
+		fmt.Println("ready")
+		forever()
+	case "handle": // CODE: writes "ready", and on SIGTERM "terminated", then ends with CODE
+		terminated := make(chan os.Signal, 1)
+		signal.Notify(terminated, syscall.SIGTERM)
+		fmt.Println("ready")
+		<-terminated
+		fmt.Println("terminated")
+		os.Exit(number(args[0]))
+	case "ignore": // writes "ready", ignores SIGTERM, and writes "ignored" each time
+		terminated := make(chan os.Signal, 1)
+		signal.Notify(terminated, syscall.SIGTERM)
+		fmt.Println("ready")
+		for range terminated {
+			fmt.Println("ignored")
+		}
+	case "flood": // BYTES LINE: writes so many bytes in lines of LINE bytes; LINE 0 is one line without an end
+		flood(number(args[0]), number(args[1]))
+	case "lines": // N: writes N numbered lines, to stdout and stderr in turn
+		for i := range number(args[0]) {
+			to := os.Stdout
+			if i%2 == 1 {
+				to = os.Stderr
+			}
+			_, _ = fmt.Fprintf(to, "line %d\n", i)
+		}
+	case "print": // TEXT: writes it as it is
+		_, _ = os.Stdout.WriteString(args[0])
+	case "hog": // MIB: uses so much memory, writes "ready", and waits
+		hog(number(args[0]))
+		fmt.Println("ready")
+		forever()
+	case "child": // starts a child in its process group that waits, writes its pid, and ends
+		leave(&syscall.SysProcAttr{})
+	case "daemon": // the same with a child in a session of its own, which holds no output
+		leave(&syscall.SysProcAttr{Setsid: true})
+	case "holder": // a child in a session of its own that holds the output open
+		cmd := self("wait")
+		cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = os.Stdout, os.Stderr, &syscall.SysProcAttr{Setsid: true}
+		check(cmd.Start())
+		fmt.Println(cmd.Process.Pid)
+	case "wait":
+		forever()
+	case "write": // FILE TEXT
+		check(os.WriteFile(args[0], []byte(args[1]), 0o644))
+	case "read": // FILE: copies it to stdout
+		f, err := os.Open(args[0])
+		check(err)
+		_, err = io.Copy(os.Stdout, f)
+		check(err)
+	case "stdin": // writes what stdin holds
+		b, err := io.ReadAll(bufio.NewReader(os.Stdin))
+		check(err)
+		fmt.Printf("%q\n", b)
+	default:
+		fmt.Fprintf(os.Stderr, "unknown: %q\n", os.Args[1:])
+		os.Exit(64)
+	}
+}
+
+func forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	check(err)
+	return n
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(65)
+	}
+}
+
+func self(args ...string) *exec.Cmd {
+	path, err := os.Executable()
+	check(err)
+	return exec.Command(path, args...)
+}
+
+func leave(attr *syscall.SysProcAttr) {
+	cmd := self("wait")
+	cmd.SysProcAttr = attr
+	check(cmd.Start())
+	fmt.Println(cmd.Process.Pid)
+}
+
+// Surroundings is what inspect writes.
+type Surroundings struct {
+	Args     []string
+	Env      []string
+	Dir      string
+	Hostname string
+	UID, GID int
+	Stdin    string // what descriptor 0 is
+	FDs      []int  // open descriptors, as far as they can be seen
+	PID      int
+	Session  bool // leads a session
+	Ignored  []int
+}
+
+func inspect() {
+	s := Surroundings{Args: os.Args, Env: os.Environ(), UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid()}
+	s.Dir, _ = os.Getwd()
+	s.Hostname, _ = os.Hostname()
+	if pgid, err := syscall.Getpgid(0); err == nil {
+		s.Session = pgid == s.PID
+	}
+	var null, in syscall.Stat_t
+	if syscall.Fstat(0, &in) == nil && syscall.Stat("/dev/null", &null) == nil && in.Rdev == null.Rdev {
+		s.Stdin = "null"
+	}
+	for fd := range 64 {
+		var st syscall.Stat_t
+		if syscall.Fstat(fd, &st) == nil && !runtimeFD(fd) {
+			s.FDs = append(s.FDs, fd)
+		}
+	}
+	for n := 1; n < 32; n++ {
+		if sig := syscall.Signal(n); sig != syscall.SIGKILL && sig != syscall.SIGSTOP && signal.Ignored(sig) {
+			s.Ignored = append(s.Ignored, n)
+		}
+	}
+	check(json.NewEncoder(os.Stdout).Encode(s))
+}
+
+// runtimeFD says whether a descriptor is the Go runtime's own (its poller).
+func runtimeFD(fd int) bool {
+	to, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	return err == nil && strings.HasPrefix(to, "anon_inode:")
+}
+
+func hog(mib int) {
+	held := make([][]byte, 0, mib)
+	for range mib {
+		b := make([]byte, 1<<20)
+		for i := range b {
+			b[i] = byte(i)
+		}
+		held = append(held, b)
+	}
+	kept = held
+}
+
+var kept [][]byte
+
+func flood(total, line int) {
+	w := bufio.NewWriterSize(os.Stdout, 64<<10)
+	unit := []byte(strings.Repeat("x", 64<<10))
+	if line > 0 {
+		unit = append([]byte(strings.Repeat("x", line-1)), '\n')
+	}
+	for total > 0 {
+		n := min(total, len(unit))
+		if _, err := w.Write(unit[:n]); err != nil {
+			os.Exit(66)
+		}
+		total -= n
+	}
+	if w.Flush() != nil {
+		os.Exit(66)
+	}
+}

@@ -1,0 +1,169 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/batchbox/batchbox/internal/logstore"
+	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/process"
+	"github.com/batchbox/batchbox/internal/runtime/runtimetest"
+)
+
+// The figures to compare are those of BenchmarkXargs and of the others with many slots: time per program, and processor
+// time per program (cpu-us/op), the program's own included, which is the steadier one on a busy machine.
+//
+//	go test -run '^$' -bench . -benchtime 10000x ./internal/supervisor
+
+func benchProgram(b *testing.B) string {
+	return runtimetest.Rootfs(b)
+}
+
+func cpu() time.Duration {
+	var total int64
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var ru syscall.Rusage
+		if err := syscall.Getrusage(who, &ru); err != nil {
+			panic(err)
+		}
+		total += ru.Utime.Nano() + ru.Stime.Nano()
+	}
+	return time.Duration(total)
+}
+
+func measure(b *testing.B, f func(n int)) {
+	b.Helper()
+	before := cpu()
+	b.ResetTimer()
+	f(b.N)
+	b.StopTimer()
+	b.ReportMetric(float64((cpu()-before).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
+func BenchmarkXargs(b *testing.B) {
+	root := benchProgram(b)
+	measure(b, func(n int) {
+		cmd := exec.Command("xargs", "-P2", "-n1", filepath.Join(root, "prog"), "exit")
+		cmd.Stdin = strings.NewReader(strings.Repeat("0\n", n))
+		if err := cmd.Run(); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// slots drives an owner of tasks as the engine does: so many at once, and another for each that ends.
+type slots struct {
+	start   func([]runtime.Task) error
+	ack     func([]string) error
+	task    func(i int) runtime.Task
+	reports chan []runtime.Report
+}
+
+func (s *slots) run(b *testing.B, n, width int) {
+	next, ended := 0, 0
+	fill := func(k int) {
+		var tasks []runtime.Task
+		for ; k > 0 && next < n; k-- {
+			tasks = append(tasks, s.task(next))
+			next++
+		}
+		if len(tasks) > 0 {
+			if err := s.start(tasks); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	fill(width)
+	for ended < n {
+		var keys []string
+		for _, r := range <-s.reports {
+			if r.Kind != runtime.Ended {
+				continue
+			}
+			if c := r.Containers[0]; c.ExitCode == nil || *c.ExitCode != 0 {
+				b.Fatalf("%+v", c)
+			}
+			keys = append(keys, r.Key)
+		}
+		ended += len(keys)
+		fill(len(keys))
+		if err := s.ack(keys); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchTask(root string) func(i int) runtime.Task {
+	return func(i int) runtime.Task {
+		id := fmt.Sprintf("6f0b7a6e-1f0c-4f39-9a63-1c6fa2c1a5d4:%d", i)
+		env := []string{"AWS_BATCH_JOB_ID=" + id, "AWS_BATCH_JQ_NAME=queue", "AWS_BATCH_CE_NAME=environment", "AWS_BATCH_JOB_ATTEMPT=1",
+			fmt.Sprintf("AWS_BATCH_JOB_ARRAY_INDEX=%d", i), "AWS_BATCH_JOB_ARRAY_SIZE=10000", "AWS_EXECUTION_ENV=AWS_ECS_FARGATE",
+			"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "ECS_CONTAINER_METADATA_URI_V4=http://127.0.0.1:4567/v4/" + id}
+		return runtime.Task{Key: id + "/1", Containers: []runtime.Container{{
+			Essential: true,
+			Spec: runtime.Spec{Name: "default", Image: runtime.Image{Rootfs: root}, Argv: []string{"/prog", "exit", "0"}, Env: env,
+				StopTimeout: 30 * time.Second},
+			Log: &runtime.LogTarget{Account: "000000000000", Region: "us-east-1", Group: "/aws/batch/job", Stream: "definition/default/" + id},
+		}}}
+	}
+}
+
+func BenchmarkKeeper(b *testing.B) {
+	for _, width := range []int{2, 8, 64, 512} {
+		b.Run(fmt.Sprintf("slots=%d", width), func(b *testing.B) {
+			root := benchProgram(b)
+			rt, err := process.New(process.Options{Resolve: resolveStatic})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer rt.Close()
+			w, err := logstore.OpenWriter(b.TempDir(), "supervisor", logstore.WriterOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			logs := LogStore(w)
+			defer logs.Close()
+			reports := make(chan []runtime.Report, 1024)
+			k, err := NewKeeper(Options{Runtimes: []runtime.Runtime{rt}, Logs: logs, Reports: func(r []runtime.Report) { reports <- r }})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer k.Close()
+			s := slots{start: k.Start, ack: k.Ack, reports: reports, task: benchTask(root)}
+			measure(b, func(n int) { s.run(b, n, width) })
+		})
+	}
+}
+
+func BenchmarkClient(b *testing.B) {
+	for _, width := range []int{2, 8, 64, 512} {
+		b.Run(fmt.Sprintf("slots=%d", width), func(b *testing.B) {
+			root, dir := benchProgram(b), b.TempDir()
+			b.Setenv(superviseVariable, dir)
+			exe, err := os.Executable()
+			if err != nil {
+				b.Fatal(err)
+			}
+			reports := make(chan []runtime.Report, 1024)
+			c, err := NewClient(ClientOptions{Dir: dir, Command: []string{exe}, Reports: func(r []runtime.Report) { reports <- r }})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			s := slots{start: c.Start, ack: c.Ack, reports: reports, task: benchTask(root)}
+			s.run(b, 1, 1) // starts the supervisor
+			measure(b, func(n int) {
+				s.run(b, n, width)
+				if err := c.Shutdown(b.Context(), nil); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}
