@@ -27,6 +27,7 @@ func TestComputeEnvironmentTexts(t *testing.T) {
 		{fargateEnv, `computeEnvironmentName="-ce"`, name},
 		{fargateEnv, `computeEnvironmentName="a b"`, name},
 		{fargateEnv, `computeEnvironmentName="` + strings.Repeat("a", 129) + `"`, name},
+		{fargateEnv, `tags={"aws:a":""}`, "aws: prefixed tag key names are not allowed for external use."},
 		{fargateEnv, `state="DISABLED"`, "Compute Environment must be created in ENABLED state."},
 		{fargateEnv, `type="OTHER"`, "Compute Environment type must be one of [MANAGED, UNMANAGED]."},
 		{fargateEnv, `unmanagedvCpus=4`, "unmanagedvCpus is not applicable for managed Compute Environments"},
@@ -131,6 +132,20 @@ func TestNewComputeEnvironment(t *testing.T) {
 		if err != nil || ce.MaxMilliCPU != 8000 || ce.UnmanagedVCPUs != 8 || ce.ComputeResources != nil || ce.IsFargate() {
 			t.Errorf("%+v %v", ce, err)
 		}
+	})
+	t.Run("unmanaged with resources keeps them", func(t *testing.T) {
+		t.Parallel()
+		ce, err := NewComputeEnvironment([]byte(`{"computeEnvironmentName":"ce","type":"UNMANAGED","serviceRole":"r","unmanagedvCpus":0,"computeResources":{"type":"ec2","maxvCpus":4}}`), here, "u")
+		if err != nil || ce.ResourceType != "" || ce.MaxMilliCPU != 0 {
+			t.Errorf("%+v %v", ce, err)
+		}
+		sameJSON(t, ce.ComputeResources, `{"type":"EC2","maxvCpus":4}`)
+	})
+	t.Run("bounds are themselves allowed", func(t *testing.T) {
+		t.Parallel()
+		newEnv(t, fargateEnv, `computeResources.maxvCpus=0`)
+		newEnv(t, ec2Env, `computeResources.minvCpus=16`, `computeResources.desiredvCpus=16`, `computeResources.bidPercentage=100`)
+		newEnv(t, ec2Env, `computeResources.bidPercentage=0`, `computeResources.launchTemplate={"launchTemplateId":"lt-1"}`, `computeResources.securityGroupIds=[]`)
 	})
 	t.Run("Spot without BEST_FIT needs no fleet role", func(t *testing.T) {
 		t.Parallel()

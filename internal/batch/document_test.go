@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestParseObject(t *testing.T) {
@@ -18,6 +20,11 @@ func TestParseObject(t *testing.T) {
 		o, err := parseObject([]byte(in))
 		if err != nil || string(canonical(o)) != want {
 			t.Errorf("%s: %s %v, want %s", in, canonical(o), err, want)
+		}
+	}
+	for _, v := range []any{strings.Repeat("\x01", 50), []any{"\u2028\"\\\n", true, json.Number("-1.5e300")}, map[string]any{"\x00": map[string]any{}, "b": []any{}}} {
+		if n := utf8.RuneCount(canonical(v)); lengthBound(v) < n {
+			t.Errorf("%q has %d characters, at most %d were expected", v, n, lengthBound(v))
 		}
 	}
 	for _, in := range []string{``, `null`, `[]`, `"x"`, `{`, `{} {}`, `{}x`, `{"a":01}`} {
@@ -62,6 +69,11 @@ func FuzzDefinition(f *testing.F) {
 		jd, err := NewJobDefinition(definition)
 		if err != nil {
 			return
+		}
+		var doc any
+		mustUnmarshal(string(jd.Document), &doc)
+		if n := utf8.RuneCount(canonical(doc)); lengthBound(doc) < n {
+			t.Fatalf("%s has %d characters, at most %d were expected", jd.Document, n, lengthBound(doc))
 		}
 		again, err := NewJobDefinition(jd.Document)
 		if err == nil && !bytes.Equal(again.Document, jd.Document) {
@@ -162,11 +174,10 @@ func TestAnyMember(t *testing.T) {
 			`containerProperties.volumes=[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-12345678","authorizationConfig":{"iam":"DISABLED"}}}]`)),
 		ecsDef, nodesDef,
 	}
-	for _, d := range definitions {
-		everyPlace(d, values, func(changed []byte) { try(changed, jobs[0]) })
-		for _, j := range jobs {
-			everyPlace(string(j), values, func(changed []byte) { try([]byte(d), changed) })
-		}
+	for i, d := range definitions {
+		j := jobs[max(0, i-1)]
+		everyPlace(d, values, func(changed []byte) { try(changed, j) })
+		everyPlace(string(j), values, func(changed []byte) { try([]byte(d), changed) })
 	}
 	for _, r := range []string{fargateEnv, ec2Env, plainQueue, plainPolicy, `{"state":"ENABLED","computeResources":{"maxvCpus":2,"desiredvCpus":4,"subnets":["s"]},"updatePolicy":{"jobExecutionTimeoutMinutes":1}}`} {
 		everyPlace(r, values, func(raw []byte) {

@@ -24,6 +24,8 @@ func TestJobDefinitionTexts(t *testing.T) {
 		top(`type="service"`, "Job definition type service is not valid. Valid values are: [container, multinode]"),
 		top(`platformCapabilities=["EC2","FARGATE"]`, "Exactly 1 capability must be provided."),
 		top(`platformCapabilities=["LAMBDA"]`, "Capability LAMBDA is not valid. Valid capabilities: [FARGATE, EC2, MANAGED_INSTANCES]"),
+		top(`tags={"aws:a":""}`, "aws: prefixed tag key names are not allowed for external use."),
+		{string(edit(fargateDef, `-containerProperties`)), `nodeProperties={}`, "Fargate does not support MNP jobs"},
 		{fargateDef, `type="multinode"`, "Fargate does not support MNP jobs"},
 		{nodesDef, `platformCapabilities=["FARGATE"]`, "Fargate does not support MNP jobs"},
 
@@ -160,7 +162,7 @@ func TestFargateTable(t *testing.T) {
 		for _, m := range memory {
 			valid[m] = true
 		}
-		for m := 0; m <= 130000; m += 256 {
+		for m := 0; m <= 130000; m += 512 {
 			_, err := NewJobDefinition(edit(fargateDef, `containerProperties.resourceRequirements.0.value="`+vcpu+`"`,
 				fmt.Sprintf(`containerProperties.resourceRequirements.1.value="%d"`, m)))
 			if (err == nil) != valid[m] {
@@ -257,6 +259,12 @@ func TestDefinitionAccepts(t *testing.T) {
 		{ec2Def, cp + `linuxParameters={"maxSwap":0,"swappiness":0,"sharedMemorySize":64}`},
 		{ec2Def, cp + `ulimits=[{"name":"nofile","softLimit":-1,"hardLimit":-1}]`},
 		{ec2Def, cp + `resourceRequirements.2={"type":"GPU","value":"4"}`},
+		{ec2Def, cp + `volumes=[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-12345678","transitEncryptionPort":0}}]`},
+		{ec2Def, cp + `volumes=[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-12345678","transitEncryptionPort":65535}}]`},
+		{ec2Def, cp + `linuxParameters={"maxSwap":1,"swappiness":100}`},
+		{fargateDef, cp + `ephemeralStorage.sizeInGiB=21`},
+		{ecsDef, taskPath + `containers.0.startTimeout=2`}, {ecsDef, taskPath + `containers.0.startTimeout=120`},
+		{ec2Def, `schedulingPriority=0`},
 		{ec2Def, `timeout={}`}, {ec2Def, `timeout.attemptDurationSeconds=60`}, {ec2Def, `schedulingPriority=9999`},
 		{ec2Def, `platformCapabilities=["EC2"]`},
 	} {

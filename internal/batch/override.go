@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"encoding/json"
 	"slices"
 	"unicode/utf8"
 )
@@ -135,5 +136,32 @@ func (t *taskOverride) add(name string, command []any, over object, injected []a
 //
 // unverified: which text AWS measures. This is the JSON of ECS's TaskOverride, with Batch's variables in it.
 func (t *taskOverride) tooLong() bool {
-	return utf8.RuneCount(canonical(map[string]any{"containerOverrides": t.containers})) > maxOverrides
+	o := map[string]any{"containerOverrides": t.containers}
+	return lengthBound(o) > maxOverrides && utf8.RuneCount(canonical(o)) > maxOverrides
+}
+
+// lengthBound is at least the number of characters of a value's canonical JSON, found without writing it: most overrides
+// are far from the limit.
+func lengthBound(v any) int {
+	const escaped = 6 // characters of a byte written as \u00XX
+	switch v := v.(type) {
+	case string:
+		return 2 + escaped*len(v)
+	case json.Number:
+		return len(v)
+	case []any:
+		n := 2
+		for _, e := range v {
+			n += 1 + lengthBound(e)
+		}
+		return n
+	case map[string]any:
+		n := 2
+		for k, e := range v {
+			n += 4 + escaped*len(k) + lengthBound(e)
+		}
+		return n
+	default:
+		return len("false")
+	}
 }

@@ -20,6 +20,7 @@ func TestSchedulingPolicyTexts(t *testing.T) {
 	}
 	pattern := "ShareIdentifier name should match a valid pattern."
 	for _, c := range []struct{ change, text string }{
+		{`tags={"aws:a":""}`, "aws: prefixed tag key names are not allowed for external use."},
 		{`name="a b"`, "Scheduling policy name should match a valid pattern."},
 		{`quotaSharePolicy={"idleResourceAssignmentStrategy":"FIFO"}`, "A scheduling policy can have either fairsharePolicy or quotaSharePolicy"},
 		{fair + `shareDecaySeconds=-1`, "Share decay seconds should be between 0 and 604800."},
@@ -68,6 +69,17 @@ func TestSchedulingPolicy(t *testing.T) {
 		t.Errorf("without a policy: %v", got)
 	}
 
+	shares := make([]string, 500)
+	for i := range shares {
+		shares[i] = fmt.Sprintf(`{"shareIdentifier":"s%03d","weightFactor":%s}`, i, []string{"0.0001", "999.9999"}[i%2])
+	}
+	full, err := NewSchedulingPolicy(edit(plainPolicy, `fairsharePolicy={"shareDecaySeconds":604800,"computeReservation":99,"shareDistribution":[`+strings.Join(shares, ",")+`]}`))
+	if err != nil || len(full.Shares) != 500 {
+		t.Errorf("%d shares, %v", len(full.Shares), err)
+	}
+
+	_, err = UpdateSchedulingPolicy(sp, []byte(`{"fairsharePolicy":{"computeReservation":100}}`))
+	wantRefusal(t, err, Invalid, "Compute reservation should be between 0 and 99.")
 	next, err := UpdateSchedulingPolicy(sp, []byte(`{"arn":"x","fairsharePolicy":{"shareDecaySeconds":0}}`))
 	if err != nil || next.ShareDecaySeconds != 0 || next.ComputeReservation != 0 || next.Shares != nil || next.Tags["k"] != "v" {
 		t.Errorf("%+v %v", next, err)

@@ -74,6 +74,9 @@ func UpdateJobQueue(q JobQueue, raw []byte, p Partition) (JobQueue, QueueChange,
 	if err := next.set(req, p); err != nil {
 		return q, QueueChange{}, err
 	}
+	if change.Environments {
+		next.Type = "" // unverified: that a queue may move from one family of environments to the other
+	}
 	return next, change, nil
 }
 
@@ -169,8 +172,9 @@ func parseComputeOrder(entries []object, p Partition) ([]ComputeOrder, error) {
 
 const environmentNotAttachable = "Compute Environments must be created and valid before attaching them to a job queue"
 
-// AttachEnvironments checks that the queue may have its computeEnvironmentOrder, and returns the queue with its type. envs
-// are the environments of the order, entry by entry, nil for one that does not exist.
+// AttachEnvironments checks that the queue may have its computeEnvironmentOrder, and returns the queue with its type, which
+// follows from the environments; a type that CreateJobQueue was given has to agree. envs are the environments of the order,
+// entry by entry, nil for one that does not exist.
 func AttachEnvironments(q JobQueue, envs []*ComputeEnvironment) (JobQueue, error) {
 	fargate := 0
 	for _, ce := range envs {

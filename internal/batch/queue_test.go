@@ -15,6 +15,8 @@ func TestJobQueueTexts(t *testing.T) {
 	action := `{"reason":"CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY","state":"RUNNABLE","maxTimeSeconds":600,"action":"CANCEL"}`
 	for _, c := range []struct{ change, text string }{
 		{`jobQueueName="q q"`, "Job Queue name should match a valid pattern."},
+		{`tags={"aws:a":""}`, "aws: prefixed tag key names are not allowed for external use."},
+		{`priority=2147483648`, "Job Queue priority must be greater than or equal to 0."},
 		{`priority=-1`, "Job Queue priority must be greater than or equal to 0."},
 		{`state="OFF"`, "Job Queue state must be one of [ENABLED, DISABLED]."},
 		{`-computeEnvironmentOrder`, "At least 1 compute environment is required in job queue request."},
@@ -99,6 +101,17 @@ func TestUpdateJobQueue(t *testing.T) {
 	next, change, err = UpdateJobQueue(fair, []byte(`{"schedulingPolicyArn":"`+arn+`other","computeEnvironmentOrder":[{"order":9,"computeEnvironment":"z"}]}`), here)
 	if err != nil || change != (QueueChange{Environments: true, SchedulingPolicy: true}) || next.SchedulingPolicy != "other" || next.ComputeEnvironmentOrder[0] != (ComputeOrder{9, "z"}) {
 		t.Errorf("%+v %+v %v", next, change, err)
+	}
+	typed := fifo
+	typed.Type = QueueECSFargate
+	if next, _, err = UpdateJobQueue(typed, []byte(`{"computeEnvironmentOrder":[{"order":1,"computeEnvironment":"ec2"}]}`), here); err != nil {
+		t.Fatal(err)
+	}
+	if next, err = AttachEnvironments(next, []*ComputeEnvironment{{ResourceType: EC2, Status: StatusValid}}); err != nil || next.Type != QueueECS {
+		t.Errorf("%+v %v", next, err)
+	}
+	if next, _, err = UpdateJobQueue(typed, []byte(`{"priority":2147483647}`), here); err != nil || next.Type != QueueECSFargate || next.Priority != 2147483647 {
+		t.Errorf("%+v %v", next, err)
 	}
 	if next, _, err = UpdateJobQueue(fifo, []byte(`{"schedulingPolicyArn":"","jobStateTimeLimitActions":[]}`), here); err != nil || next.SchedulingPolicy != "" {
 		t.Errorf("%+v %v", next, err)

@@ -170,17 +170,18 @@ func resolveTags(spec *Spec, req, doc object) error {
 
 // resolveLimits reads retries, timeout, parameters and what the request or the definition gives of them.
 func resolveLimits(spec *Spec, req, doc object) error {
-	var err error
-	from := func(member string) object {
-		if req.has(member) {
-			return req
-		}
-		return doc
+	retry, timeout := doc, doc
+	if req.has("retryStrategy") {
+		retry = req
 	}
-	if spec.Retry, err = parseRetry(from("retryStrategy")); err != nil {
+	if !req.empty("timeout") {
+		timeout = req
+	}
+	var err error
+	if spec.Retry, err = parseRetry(retry); err != nil {
 		return err
 	}
-	if spec.Timeout, err = parseTimeout(from("timeout")); err != nil {
+	if spec.Timeout, err = parseTimeout(timeout); err != nil {
 		return err
 	}
 	spec.Parameters = mergeParameters(doc.stringMap("parameters"), req.stringMap("parameters"))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 	"testing"
 )
@@ -243,6 +244,14 @@ func TestResolveMerging(t *testing.T) {
 			t.Errorf("%+v", spec)
 		}
 	})
+	t.Run("empty members override nothing", func(t *testing.T) {
+		t.Parallel()
+		s := submission(t, ec2Def, `containerProperties.command=["c"]`, `timeout.attemptDurationSeconds=90`, `containerProperties.environment=[{"name":"A","value":"1"}]`)
+		spec := resolve(t, s, `containerOverrides={"command":[],"environment":[],"resourceRequirements":[]}`, `timeout={}`, `arrayProperties={}`, `nodeOverrides={}`)
+		if member(spec.Container, "command") != `["c"]` || member(spec.Container, "environment") != `[{"name":"A","value":"1"}]` || spec.Timeout != 90 || spec.ArraySize != 0 {
+			t.Errorf("%+v %s", spec, spec.Container)
+		}
+	})
 	t.Run("the definition is not changed", func(t *testing.T) {
 		t.Parallel()
 		s := submission(t, ec2Def)
@@ -318,6 +327,32 @@ func TestResolveNodes(t *testing.T) {
 	}
 }
 
+// TestResolveNodesOfTasks has node ranges with ecsProperties.
+func TestResolveNodesOfTasks(t *testing.T) {
+	t.Parallel()
+	s := submission(t, `{"jobDefinitionName":"jd","type":"multinode","nodeProperties":{"numNodes":2,"mainNode":1,"nodeRangeProperties":[{"targetNodes":"0:","instanceTypes":["m5"],
+		"consumableResourceProperties":{"consumableResourceList":[{"consumableResource":"a","quantity":1}]},
+		"ecsProperties":{"taskProperties":[{"containers":[{"name":"c","image":"i","command":["Ref::x"],"resourceRequirements":[{"type":"VCPU","value":"1"},{"type":"MEMORY","value":"64"}]}]}]}}]}}`)
+	override := `{"targetNodes":"0:","instanceTypes":["c5"],"consumableResourcePropertiesOverride":{"consumableResourceList":[{"consumableResource":"b","quantity":3}]},
+		"ecsPropertiesOverride":{"taskProperties":[{"containers":[{"name":"c","environment":[{"name":"A","value":"1"}],"resourceRequirements":[{"type":"MEMORY","value":"128"}]}]}]}}`
+	spec := resolve(t, s, `parameters.x="y"`, `nodeOverrides.nodePropertyOverrides=[`+override+`]`)
+	v, err := spec.Task(1)
+	want := ContainerView{Name: "c", Image: "i", Command: []string{"y"}, Environment: []NameValue{{"A", "1"}}, MilliCPU: 1000, MemoryMiB: 128, Essential: true}
+	if err != nil || !reflect.DeepEqual(v.Containers, []ContainerView{want}) {
+		t.Errorf("%+v %v", v, err)
+	}
+	if spec.MainNode != 1 || !slices.Equal(spec.Consumables, []ConsumableRequirement{{"b", 6}}) || !strings.Contains(string(spec.Nodes), `"instanceTypes":["c5"]`) {
+		t.Errorf("%+v %s", spec, spec.Nodes)
+	}
+	_, err = ResolveJob([]byte(plainJob), s)
+	wantRefusal(t, err, Refused, "Unable to substitute value. No parameter found for reference x")
+	_, err = ResolveJob(edit(plainJob, `parameters.x="y"`, `nodeOverrides.nodePropertyOverrides=[`+override+`]`,
+		`nodeOverrides.nodePropertyOverrides.0.consumableResourcePropertiesOverride.consumableResourceList.0.consumableResource="arn:x"`), s)
+	wantRefusal(t, err, Invalid, "ConsumableResource arn:x not found.")
+	_, err = ResolveJob(edit(plainJob, `nodeOverrides.nodePropertyOverrides=[{"targetNodes":"0:","containerOverrides":{}}]`), s)
+	wantRefusal(t, err, Invalid, "Overrides of node range 0: do not match the kind of its properties.")
+}
+
 // TestFailAtDispatch is the reference, sections 3.2, 3.4 and 2.5: submissions that are accepted and fail later.
 func TestFailAtDispatch(t *testing.T) {
 	t.Parallel()
@@ -332,10 +367,7 @@ func TestFailAtDispatch(t *testing.T) {
 		t.Errorf("8,192 characters: %q", spec.FailAtDispatch)
 	}
 	// What Batch adds counts: with the job's own text just below the limit, a longer queue name tips it.
-	n := 7500
-	for resolve(t, s, value(n+1)).FailAtDispatch == "" {
-		n++
-	}
+	n := sort.Search(8192, func(n int) bool { return resolve(t, s, value(n)).FailAtDispatch != "" }) - 1
 	longer := s
 	longer.Queue = &JobQueue{Name: "qq"}
 	if resolve(t, longer, value(n)).FailAtDispatch == "" {
