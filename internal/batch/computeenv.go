@@ -312,12 +312,19 @@ func isGraviton(t string) bool {
 // infrastructure update (user guide, "Updating compute environments").
 var scalingMembers = []string{"desiredvCpus", "maxvCpus", "minvCpus"}
 
+// updatableMembers are what an UpdateComputeEnvironment request changes; it has to name one of them. The service's text is
+// quoted in hashicorp/terraform-provider-aws#43969 and older than the last two members.
+var updatableMembers = []string{"state", "computeResources", "serviceRole", "unmanagedvCpus", "updatePolicy", "context"}
+
 // UpdateComputeEnvironment checks the body of an UpdateComputeEnvironment request against ce and returns what the
 // environment becomes; ce itself is unchanged. Errors are *Error.
 func UpdateComputeEnvironment(ce ComputeEnvironment, raw []byte, p Partition) (ComputeEnvironment, error) {
 	req, err := parseObject(raw)
 	if err != nil {
 		return ce, err
+	}
+	if !slices.ContainsFunc(updatableMembers, req.has) {
+		return ce, Refusedf("One of [state | compute-resources | service-role | unmanaged-vcpus] is required.")
 	}
 	next := ce
 	if !req.empty("state") {

@@ -224,6 +224,8 @@ func TestUpdateComputeEnvironmentTexts(t *testing.T) {
 
 func TestUpdateComputeEnvironment(t *testing.T) {
 	t.Parallel()
+	_, err := UpdateComputeEnvironment(newEnv(t, fargateEnv), []byte(`{"computeEnvironment":"ce"}`), here)
+	wantRefusal(t, err, Refused, "One of [state | compute-resources | service-role | unmanaged-vcpus] is required.")
 	update := func(t *testing.T, ce ComputeEnvironment, req string) ComputeEnvironment {
 		t.Helper()
 		next, err := UpdateComputeEnvironment(ce, []byte(req), here)

@@ -83,7 +83,7 @@ func UpdateConsumableResource(cr ConsumableResource, raw []byte) (ConsumableReso
 //
 // unverified: text, by analogy with scheduling policies.
 func ConsumableNotFound(nameOrARN string) error {
-	return Invalidf("ConsumableResource %s not found.", nameOrARN)
+	return Refusedf("ConsumableResource %s not found.", nameOrARN)
 }
 
 // consumable is one entry of a consumableResourceList as sent: the resource by name or ARN.

@@ -100,7 +100,7 @@ func changedPolicy(q JobQueue, arn string, p Partition) (string, error) {
 func schedulingPolicyName(p Partition, arn string) (string, error) {
 	name, ok := p.ResourceName(KindSchedulingPolicy, arn)
 	if !ok || !strings.HasPrefix(arn, "arn:") {
-		return "", Invalidf("SchedulingPolicy %s not found.", arn)
+		return "", Refusedf("SchedulingPolicy %s not found.", arn)
 	}
 	return name, nil
 }
@@ -154,7 +154,7 @@ func parseComputeOrder(entries []object, p Partition) ([]ComputeOrder, error) {
 	for _, e := range entries {
 		name, ok := p.ResourceName(KindComputeEnvironment, e.str("computeEnvironment"))
 		if !ok {
-			return nil, Invalidf("%s", environmentNotAttachable)
+			return nil, Refusedf("%s", environmentNotAttachable)
 		}
 		n, _ := e.integer("order")
 		if names[name] {
@@ -179,14 +179,14 @@ func AttachEnvironments(q JobQueue, envs []*ComputeEnvironment) (JobQueue, error
 	fargate := 0
 	for _, ce := range envs {
 		if ce == nil || ce.Status != StatusValid {
-			return q, Invalidf("%s", environmentNotAttachable)
+			return q, Refusedf("%s", environmentNotAttachable)
 		}
 		if ce.IsFargate() {
 			fargate++
 		}
 	}
 	if fargate != 0 && fargate != len(envs) {
-		return q, Invalidf("All attached Compute Environments must be of types [EC2, SPOT] or types [FARGATE_SPOT, FARGATE] or types [ECS_MANAGED_INSTANCES], not mixed.")
+		return q, Refusedf("All attached Compute Environments must be of types [EC2, SPOT] or types [FARGATE_SPOT, FARGATE] or types [ECS_MANAGED_INSTANCES], not mixed.")
 	}
 	derived := QueueECS
 	if fargate != 0 {
@@ -194,7 +194,7 @@ func AttachEnvironments(q JobQueue, envs []*ComputeEnvironment) (JobQueue, error
 	}
 	if q.Type != "" && q.Type != derived {
 		// unverified: text.
-		return q, Invalidf("Job queue type %s does not match its compute environments, which are of type %s.", q.Type, derived)
+		return q, Refusedf("Job queue type %s does not match its compute environments, which are of type %s.", q.Type, derived)
 	}
 	q.Type = derived
 	return q, nil
@@ -204,9 +204,9 @@ func AttachEnvironments(q JobQueue, envs []*ComputeEnvironment) (JobQueue, error
 func CheckSchedulingPolicy(arn string, policy *SchedulingPolicy) error {
 	switch {
 	case policy == nil:
-		return Invalidf("SchedulingPolicy %s not found.", arn)
+		return Refusedf("SchedulingPolicy %s not found.", arn)
 	case policy.QuotaShare != nil:
-		return Invalidf("Quota Management feature is only supported for SageMaker Training job queues.")
+		return Refusedf("Quota Management feature is only supported for SageMaker Training job queues.")
 	}
 	return nil
 }

@@ -12,6 +12,11 @@ const plainQueue = `{"jobQueueName":"q","priority":10,"computeEnvironmentOrder":
 func TestJobQueueTexts(t *testing.T) {
 	t.Parallel()
 	notAttachable := "Compute Environments must be created and valid before attaching them to a job queue"
+	// These come of a look-up: they stand on the wire as they are, without the wrapper of invalid requests.
+	lookedUp := map[string]bool{
+		notAttachable: true, "SchedulingPolicy p not found.": true,
+		"SchedulingPolicy arn:aws:batch:us-east-1:999999999999:scheduling-policy/p not found.": true,
+	}
 	action := `{"reason":"CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY","state":"RUNNABLE","maxTimeSeconds":600,"action":"CANCEL"}`
 	for _, c := range []struct{ change, text string }{
 		{`jobQueueName="q q"`, "Job Queue name should match a valid pattern."},
@@ -39,7 +44,11 @@ func TestJobQueueTexts(t *testing.T) {
 		t.Run(c.change, func(t *testing.T) {
 			t.Parallel()
 			_, err := NewJobQueue(edit(plainQueue, c.change), here)
-			wantRefusal(t, err, Invalid, c.text)
+			code := Invalid
+			if lookedUp[c.text] {
+				code = Refused
+			}
+			wantRefusal(t, err, code, c.text)
 		})
 	}
 	for _, c := range []struct{ change, text string }{
@@ -79,16 +88,18 @@ func TestUpdateJobQueue(t *testing.T) {
 	fair := fifo
 	fair.SchedulingPolicy = "p"
 	for _, c := range []struct {
-		q         JobQueue
-		req, text string
+		q    JobQueue
+		req  string
+		code Code
+		text string
 	}{
-		{fifo, `{"schedulingPolicyArn":"` + arn + `p"}`, "A scheduling policy can not be added to job queue q, which was created without one."},
-		{fair, `{"schedulingPolicyArn":""}`, "The scheduling policy of job queue q can be replaced, but not removed."},
-		{fair, `{"schedulingPolicyArn":"x"}`, "SchedulingPolicy x not found."},
-		{fifo, `{"computeEnvironmentOrder":[]}`, "At least 1 compute environment is required in job queue request."},
+		{fifo, `{"schedulingPolicyArn":"` + arn + `p"}`, Invalid, "A scheduling policy can not be added to job queue q, which was created without one."},
+		{fair, `{"schedulingPolicyArn":""}`, Invalid, "The scheduling policy of job queue q can be replaced, but not removed."},
+		{fair, `{"schedulingPolicyArn":"x"}`, Refused, "SchedulingPolicy x not found."},
+		{fifo, `{"computeEnvironmentOrder":[]}`, Invalid, "At least 1 compute environment is required in job queue request."},
 	} {
 		got, change, err := UpdateJobQueue(c.q, []byte(c.req), here)
-		wantRefusal(t, err, Invalid, c.text)
+		wantRefusal(t, err, c.code, c.text)
 		if !reflect.DeepEqual(got, c.q) || change != (QueueChange{}) {
 			t.Errorf("%s: a refused update changed the queue: %+v %+v", c.req, got, change)
 		}
@@ -143,7 +154,7 @@ func TestAttachEnvironments(t *testing.T) {
 			t.Parallel()
 			q, err := AttachEnvironments(JobQueue{Type: c.declared}, c.envs)
 			if c.text != "" {
-				wantRefusal(t, err, Invalid, c.text)
+				wantRefusal(t, err, Refused, c.text)
 			} else if err != nil || q.Type != c.want {
 				t.Errorf("type %q, %v; want %q", q.Type, err, c.want)
 			}
@@ -153,8 +164,8 @@ func TestAttachEnvironments(t *testing.T) {
 
 func TestCheckSchedulingPolicy(t *testing.T) {
 	t.Parallel()
-	wantRefusal(t, CheckSchedulingPolicy("arn:x", nil), Invalid, "SchedulingPolicy arn:x not found.")
-	wantRefusal(t, CheckSchedulingPolicy("arn:x", &SchedulingPolicy{QuotaShare: []byte(`{}`)}), Invalid,
+	wantRefusal(t, CheckSchedulingPolicy("arn:x", nil), Refused, "SchedulingPolicy arn:x not found.")
+	wantRefusal(t, CheckSchedulingPolicy("arn:x", &SchedulingPolicy{QuotaShare: []byte(`{}`)}), Refused,
 		"Quota Management feature is only supported for SageMaker Training job queues.")
 	if err := CheckSchedulingPolicy("arn:x", &SchedulingPolicy{}); err != nil {
 		t.Error(err)

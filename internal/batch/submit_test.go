@@ -136,7 +136,7 @@ func TestSubmitTexts(t *testing.T) {
 		{nodes, `nodeOverrides.nodePropertyOverrides=[{"targetNodes":"x"}]`, Invalid, "targetNodes should contain only digits."},
 		{nodes, `nodeOverrides.nodePropertyOverrides=[{"targetNodes":"0:","ecsPropertiesOverride":{"taskProperties":[]}}]`, Invalid, "Overrides of node range 0: do not match the kind of its properties."},
 		{nodes, `jobName="j"`, Refused, "Unable to substitute value. No parameter found for reference n"},
-		{fargate, `consumableResourcePropertiesOverride.consumableResourceList=[{"consumableResource":"arn:aws:batch:eu-west-1:1:consumable-resource/c","quantity":1}]`, Invalid,
+		{fargate, `consumableResourcePropertiesOverride.consumableResourceList=[{"consumableResource":"arn:aws:batch:eu-west-1:1:consumable-resource/c","quantity":1}]`, Refused,
 			"ConsumableResource arn:aws:batch:eu-west-1:1:consumable-resource/c not found."},
 	} {
 		t.Run(c.text+" "+c.change[:min(len(c.change), 60)], func(t *testing.T) {
@@ -348,7 +348,7 @@ func TestResolveNodesOfTasks(t *testing.T) {
 	wantRefusal(t, err, Refused, "Unable to substitute value. No parameter found for reference x")
 	_, err = ResolveJob(edit(plainJob, `parameters.x="y"`, `nodeOverrides.nodePropertyOverrides=[`+override+`]`,
 		`nodeOverrides.nodePropertyOverrides.0.consumableResourcePropertiesOverride.consumableResourceList.0.consumableResource="arn:x"`), s)
-	wantRefusal(t, err, Invalid, "ConsumableResource arn:x not found.")
+	wantRefusal(t, err, Refused, "ConsumableResource arn:x not found.")
 	_, err = ResolveJob(edit(plainJob, `nodeOverrides.nodePropertyOverrides=[{"targetNodes":"0:","containerOverrides":{}}]`), s)
 	wantRefusal(t, err, Invalid, "Overrides of node range 0: do not match the kind of its properties.")
 }
