@@ -35,7 +35,7 @@ func field(path, name string) int64 {
 	if err != nil {
 		return 0
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		key, value, _ := strings.Cut(s.Text(), ":")
 		if key == name {
@@ -79,7 +79,7 @@ func processor() string {
 	if err != nil {
 		return "unknown processor"
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if key, value, _ := strings.Cut(s.Text(), ":"); strings.TrimSpace(key) == "model name" {
 			return strings.TrimSpace(value)

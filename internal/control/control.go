@@ -106,9 +106,9 @@ func (e Engine) Shutdown(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing more is read
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusAccepted {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) //nolint:errcheck // only to say more
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // only to say more
 		return fmt.Errorf("the engine at %s does not stop: HTTP %s %s", e.URL, res.Status, bytes.TrimSpace(text))
 	}
 	return nil
@@ -127,7 +127,7 @@ func (e Engine) Healthy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing is read
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s%s: HTTP %s", e.URL, HealthPath, res.Status)
 	}
