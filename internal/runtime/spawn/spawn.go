@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -49,8 +50,10 @@ type start struct {
 
 var startPool = sync.Pool{New: func() any { return &start{done: make(chan struct{}, 1)} }}
 
-// Open returns a Host. Close it when every program it started has ended.
+// Open returns a Host. Close it when every program it started has ended. Descriptors that this process was given by
+// whoever started it are not passed on to programs from then on.
 func Open() *Host {
+	withhold()
 	h := &Host{starts: make(chan *start, 64)}
 	reaping.acquire()
 	// A fork holds its thread until the program has been executed. One forking thread keeps two processors busy.
@@ -153,6 +156,25 @@ func ExitCode(ws syscall.WaitStatus) int {
 	}
 	return ws.ExitStatus()
 }
+
+// withhold sets close-on-exec on every descriptor but the standard ones. Go sets it on its own; those that were inherited
+// come without.
+var withhold = sync.OnceFunc(func() {
+	d, err := os.Open("/dev/fd")
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+})
 
 // devNull is opened once; every program gets it as stdin that is given none.
 var devNull = sync.OnceValues(func() (*os.File, error) { return os.Open(os.DevNull) })

@@ -59,23 +59,33 @@ func main() {
 		}
 	case "print": // TEXT: writes it as it is
 		_, _ = os.Stdout.WriteString(args[0])
+	case "size": // FILE: writes how large it is, or "absent"
+		info, err := os.Stat(args[0])
+		if err != nil {
+			fmt.Println("absent")
+			break
+		}
+		fmt.Println(info.Size())
 	case "hog": // MIB: uses so much memory, writes "ready", and waits
 		hog(number(args[0]))
 		fmt.Println("ready")
 		forever()
-	case "child": // starts a child in its process group that waits, writes its pid, and ends
-		leave(&syscall.SysProcAttr{})
-	case "daemon": // the same with a child in a session of its own, which holds no output
-		leave(&syscall.SysProcAttr{Setsid: true})
-	case "holder": // a child in a session of its own that holds the output open
+	case "leave": // HOW: leaves a child behind that holds the output, in the process "group" or in a "session" of its own
 		cmd := self("wait")
-		cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = os.Stdout, os.Stderr, &syscall.SysProcAttr{Setsid: true}
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: args[0] == "session"}
+		check(cmd.Start())
+		fmt.Println("left")
+	case "leave-quiet": // HOW: the same with a child that holds nothing; writes its pid
+		cmd := self("wait")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: args[0] == "session"}
 		check(cmd.Start())
 		fmt.Println(cmd.Process.Pid)
 	case "wait":
 		forever()
-	case "write": // FILE TEXT
+	case "write": // FILE TEXT: writes the file and "written"
 		check(os.WriteFile(args[0], []byte(args[1]), 0o644))
+		fmt.Println("written")
 	case "read": // FILE: copies it to stdout
 		f, err := os.Open(args[0])
 		check(err)
@@ -116,37 +126,28 @@ func self(args ...string) *exec.Cmd {
 	return exec.Command(path, args...)
 }
 
-func leave(attr *syscall.SysProcAttr) {
-	cmd := self("wait")
-	cmd.SysProcAttr = attr
-	check(cmd.Start())
-	fmt.Println(cmd.Process.Pid)
-}
-
-// Surroundings is what inspect writes.
-type Surroundings struct {
-	Args     []string
-	Env      []string
-	Dir      string
-	Hostname string
-	UID, GID int
-	Stdin    string // what descriptor 0 is
-	FDs      []int  // open descriptors, as far as they can be seen
-	PID      int
-	Session  bool // leads a session
-	Ignored  []int
+// surroundings is what inspect writes; the suite has its twin.
+type surroundings struct {
+	Args, Env []string
+	Dir       string
+	Hostname  string
+	UID, GID  int
+	StdinNull bool  // descriptor 0 is /dev/null
+	FDs       []int // open descriptors, less those of the Go runtime
+	Leader    bool  // of its process group
+	Ignored   []int // signals
 }
 
 func inspect() {
-	s := Surroundings{Args: os.Args, Env: os.Environ(), UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid()}
+	s := surroundings{Args: os.Args, Env: os.Environ(), UID: os.Getuid(), GID: os.Getgid()}
 	s.Dir, _ = os.Getwd()
 	s.Hostname, _ = os.Hostname()
 	if pgid, err := syscall.Getpgid(0); err == nil {
-		s.Session = pgid == s.PID
+		s.Leader = pgid == os.Getpid()
 	}
 	var null, in syscall.Stat_t
 	if syscall.Fstat(0, &in) == nil && syscall.Stat("/dev/null", &null) == nil && in.Rdev == null.Rdev {
-		s.Stdin = "null"
+		s.StdinNull = true
 	}
 	for fd := range 64 {
 		var st syscall.Stat_t
@@ -162,10 +163,11 @@ func inspect() {
 	check(json.NewEncoder(os.Stdout).Encode(s))
 }
 
-// runtimeFD says whether a descriptor is the Go runtime's own (its poller).
+// runtimeFD says whether a descriptor is the Go runtime's own: its poller's, or of the control group whose processors it
+// counts.
 func runtimeFD(fd int) bool {
 	to, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	return err == nil && strings.HasPrefix(to, "anon_inode:")
+	return err == nil && (strings.HasPrefix(to, "anon_inode:") || strings.HasPrefix(to, "/sys/fs/cgroup/"))
 }
 
 func hog(mib int) {
