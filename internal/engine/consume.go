@@ -65,6 +65,12 @@ func (c *Core) unpark(p *partition) {
 	p.unsettled = true
 }
 
+// waiting says whether an item stands in its queue or is parked.
+func waiting(it *sched.Item[entry]) bool {
+	_, parked := it.Work.job.part.parked[it]
+	return parked || it.Queued()
+}
+
 // dequeue takes an item out of wherever it waits.
 func (c *Core) dequeue(it *sched.Item[entry]) {
 	j := it.Work.job

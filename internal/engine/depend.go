@@ -19,18 +19,16 @@ func (c *Core) release(j *job) {
 		c.enqueue(w)
 		return
 	}
-	if a.Cancelled || a.Terminated {
-		c.endUnstarted(j, a.StopReason)
-		return
-	}
 	for i := range a.states {
-		c.releaseChild(j, int32(i))
+		if c.releaseChild(j, int32(i)); j.final() { // it had been cancelled, and that was its last child
+			return
+		}
 	}
 	c.enqueueFresh(j)
 }
 
-// releaseChild makes a child of an array runnable if nothing is outstanding for it. The caller puts the array into its
-// queue.
+// releaseChild makes a child of an array runnable if nothing is outstanding for it, or ends it if it was cancelled while it
+// waited. The caller puts the array into its queue.
 func (c *Core) releaseChild(j *job, i int32) {
 	a := j.array
 	if s := a.states[i]; s != batch.Submitted && s != batch.Pending {

@@ -18,7 +18,7 @@ func (c *Core) enqueue(w *work) {
 // enqueueFresh puts an array into its queue if it has runnable children and is not there yet.
 func (c *Core) enqueueFresh(j *job) {
 	a := j.array
-	if a.item.Queued() || a.status.Final() || a.nextFresh() < 0 {
+	if a.status.Final() || a.nextFresh() < 0 || waiting(&a.item) {
 		return
 	}
 	j.queue.work.Push(&a.item, j.spec.Share, c.now)

@@ -75,6 +75,9 @@ func (q *Queue[W]) Len() int { return q.size }
 
 // Push adds an item; share is ignored by a FIFO queue.
 func (q *Queue[W]) Push(it *Item[W], shareName string, now time.Time) {
+	if it.Queued() {
+		panic("sched: an item can't stand in a queue twice")
+	}
 	q.size++
 	if q.policy == nil {
 		q.fifo.push(it)
