@@ -50,6 +50,11 @@ func (l *Launcher) container(ctx context.Context, st engine.StartTask, i int, ou
 	if err != nil {
 		return err
 	}
+	if image.Release != nil {
+		l.mu.Lock()
+		l.images[st.Key] = append(l.images[st.Key], image.Release)
+		l.mu.Unlock()
+	}
 	out.Name = view.Name
 	out.Image = image.Image
 	if out.Argv = argv(image, view); len(out.Argv) == 0 {

@@ -48,6 +48,8 @@ type Image struct {
 	Entrypoint, Cmd, Env []string
 	WorkingDir, User     string
 	StopSignal           string
+	// Release says that no container of the task uses the image any more.
+	Release func()
 }
 
 // Groups knows the log groups.
@@ -99,7 +101,9 @@ type Launcher struct {
 	mu sync.Mutex
 	// preparing holds the tasks that have not been handed to the owner; the function ends the preparation.
 	preparing map[string]context.CancelFunc
-	closed    bool
+	// images are those of the tasks that have not ended.
+	images map[string][]func()
+	closed bool
 }
 
 // New makes a launcher. Close ends it.
@@ -110,6 +114,7 @@ func New(cfg Config) *Launcher {
 		reports:   make(chan []runtime.Report, 64),
 		connected: make(chan struct{}),
 		preparing: map[string]context.CancelFunc{},
+		images:    map[string][]func(){},
 	}
 }
 
@@ -127,16 +132,28 @@ func (l *Launcher) Reports() <-chan []runtime.Report { return l.reports }
 
 // Report passes on what the owner says. It blocks while the engine is behind, and gives up when the launcher is closed.
 func (l *Launcher) Report(reports []runtime.Report) {
-	if l.cfg.Extra != nil {
-		for i := range reports {
-			if reports[i].Kind == runtime.Ended {
-				l.cfg.Extra.TaskEnded(reports[i].Key)
-			}
+	for i := range reports {
+		if reports[i].Kind == runtime.Ended {
+			l.forget(reports[i].Key)
 		}
 	}
 	select {
 	case l.reports <- reports:
 	case <-l.ctx.Done():
+	}
+}
+
+// forget lets go of what a task held here.
+func (l *Launcher) forget(key string) {
+	if l.cfg.Extra != nil {
+		l.cfg.Extra.TaskEnded(key)
+	}
+	l.mu.Lock()
+	releases := l.images[key]
+	delete(l.images, key)
+	l.mu.Unlock()
+	for _, release := range releases {
+		release()
 	}
 }
 

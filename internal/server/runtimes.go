@@ -1,0 +1,112 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	goruntime "runtime"
+
+	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/image"
+	"github.com/batchbox/batchbox/internal/launcher"
+	"github.com/batchbox/batchbox/internal/logstore"
+	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/process"
+	"github.com/batchbox/batchbox/internal/supervisor"
+)
+
+// RuntimeAuto takes the first runtime that works on this machine.
+const RuntimeAuto = "auto"
+
+type runtimeReport = runtime.Report
+
+// rootfsOf is the form of image a runtime starts from, and whether it can mount.
+func rootfsOf(name string) (runtime.RootfsForm, bool) { return runtime.RootfsFlat, false }
+
+// preparer is the launcher's Images over the image cache.
+type preparer struct {
+	cache *image.Cache
+	form  runtime.RootfsForm
+}
+
+func (p preparer) Prepare(ctx context.Context, req launcher.ImageRequest) (launcher.Image, error) {
+	prepared, err := p.cache.Prepare(ctx, image.Request{
+		Ref: req.Ref, Partition: req.Partition, Platform: platform(req.Architecture), Form: p.form,
+	})
+	if err != nil {
+		return launcher.Image{}, err
+	}
+	c := &prepared.Config
+	return launcher.Image{
+		Image: prepared.Image, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env,
+		WorkingDir: c.WorkingDir, User: c.User, StopSignal: c.StopSignal, Release: prepared.Release,
+	}, nil
+}
+
+// platform is the image platform of a cpuArchitecture. Without one it is the machine's own: AWS means X86_64 then, but an
+// image built on an arm64 machine for that machine is what its user wants to run there.
+func platform(architecture string) string {
+	switch architecture {
+	case "X86_64":
+		return "linux/amd64"
+	case "ARM64":
+		return "linux/arm64"
+	default:
+		return goruntime.GOOS + "/" + goruntime.GOARCH
+	}
+}
+
+// resolve is the process runtime's Resolver.
+func resolve(root string, argv, env []string, dir string) (process.Program, error) {
+	entry, err := image.ResolveEntrypoint(root, argv, env, dir)
+	if err != nil {
+		return process.Program{}, err
+	}
+	file, hostArgv, err := entry.HostArgv(argv)
+	if err != nil {
+		return process.Program{}, err
+	}
+	return process.Program{Path: file, Argv: hostArgv, Dir: entry.HostDir}, nil
+}
+
+// extraEnv are the variables the user adds to every container.
+type extraEnv []string
+
+func (e extraEnv) TaskEnv(context.Context, engine.StartTask, string) ([]string, error) { return e, nil }
+func (e extraEnv) TaskEnded(string)                                                    {}
+
+// SupervisorConfig says how the process that owns the containers is to run.
+type SupervisorConfig struct {
+	DataDir string
+	Runtime string
+	Logger  *slog.Logger
+}
+
+// RunSupervisor is the supervisor process of a data directory, until it has nothing left to do.
+func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
+	dir := layout(cfg.DataDir)
+	rt, err := openRuntime(ctx, cfg.Runtime)
+	if err != nil {
+		return err
+	}
+	defer rt.Close() //nolint:errcheck // the process ends
+	writer, err := logstore.OpenWriter(dir.logs(), "supervisor", logstore.WriterOptions{})
+	if err != nil {
+		return err
+	}
+	sink := supervisor.LogStore(writer)
+	defer sink.Close() //nolint:errcheck // what mattered was synced before it was reported
+	return supervisor.Main(ctx, supervisor.ServeOptions{
+		Dir: dir.supervisor(), Runtimes: []runtime.Runtime{rt}, Logs: sink, Logger: cfg.Logger,
+	})
+}
+
+// openRuntime makes a runtime by name.
+func openRuntime(_ context.Context, name string) (runtime.Runtime, error) {
+	switch name {
+	case RuntimeAuto, process.Name:
+		return process.New(process.Options{Resolve: resolve})
+	default:
+		return nil, fmt.Errorf("there is no runtime %q", name)
+	}
+}

@@ -1,0 +1,272 @@
+// Package server puts the parts of an engine together: it opens the data directory, starts the engine and its services on
+// one listener, and stops them in order.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/control"
+	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/image"
+	"github.com/batchbox/batchbox/internal/launcher"
+	"github.com/batchbox/batchbox/internal/logstore/index"
+	"github.com/batchbox/batchbox/internal/registry"
+	"github.com/batchbox/batchbox/internal/store/dirlock"
+	"github.com/batchbox/batchbox/internal/store/sqlite"
+	"github.com/batchbox/batchbox/internal/supervisor"
+)
+
+// Server is a running engine with its services.
+type Server struct {
+	cfg Config
+	dir layout
+	url string
+
+	lock     *dirlock.Lock
+	db       *sqlite.DB
+	logs     *index.Store
+	registry *registry.Registry
+	images   *image.Cache
+	launcher *launcher.Launcher
+	owner    *supervisor.Client
+	engine   *engine.Engine
+	listener net.Listener
+	http     *http.Server
+	withdraw func() error
+
+	background sync.WaitGroup
+	end        context.CancelFunc // of background
+	// asked is closed when somebody asked for the end over the control endpoint.
+	asked   chan struct{}
+	askOnce sync.Once
+}
+
+// Run starts an engine and stops it when ctx is done or it is asked to stop.
+func Run(ctx context.Context, cfg Config) error {
+	s, err := Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.asked:
+	}
+	return s.Close()
+}
+
+// Start starts an engine; it answers when Start returns. What fails is undone.
+func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, dir: layout(cfg.DataDir), asked: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.lock, err = dirlock.Acquire(cfg.DataDir, time.Now()); err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("listen address %s: %w (another engine? --listen 127.0.0.1:0 picks a free port)", cfg.Listen, err)
+	}
+	s.url = fmt.Sprintf("http://127.0.0.1:%d", portOf(s.listener))
+	if host, _, _ := net.SplitHostPort(s.listener.Addr().String()); strings.Contains(host, ":") {
+		s.url = fmt.Sprintf("http://[%s]:%d", host, portOf(s.listener))
+	}
+	if err := s.openStores(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.startEngine(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.serve(); err != nil {
+		return nil, err
+	}
+	if cfg.Ready != nil {
+		cfg.Ready(s.url)
+	}
+	return s, nil
+}
+
+// URL is the endpoint for clients.
+func (s *Server) URL() string { return s.url }
+
+// DataDir is where the engine keeps everything.
+func (s *Server) DataDir() string { return string(s.dir) }
+
+func (s *Server) defaults() batch.Partition {
+	return batch.Partition{Account: s.cfg.Account, Region: s.cfg.Region}
+}
+
+func (s *Server) endpoint() registry.Endpoint {
+	return registry.Endpoint{Host: strings.TrimPrefix(s.url, "http://")}
+}
+
+func (s *Server) openStores(ctx context.Context) (err error) {
+	if s.db, err = sqlite.Open(ctx, string(s.dir), sqlite.Options{Logger: s.cfg.Logger}); err != nil {
+		return err
+	}
+	for _, dir := range []string{s.dir.logs(), s.dir.registry(), s.dir.images(), s.dir.supervisor()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+	}
+	if s.logs, err = index.Open(ctx, s.dir.logs(), index.Options{Docs: s.db, Logger: s.cfg.Logger}); err != nil {
+		return err
+	}
+	if s.registry, err = registry.Open(ctx, registry.Options{
+		Dir: s.dir.registry(), Docs: s.db, Default: s.defaults(), Strict: s.cfg.StrictECR, Log: s.cfg.Logger,
+	}); err != nil {
+		return err
+	}
+	s.images, err = image.Open(image.Options{
+		Dir: s.dir.images(), Local: s.registry, Endpoint: s.endpoint(), Log: s.cfg.Logger,
+	})
+	return err
+}
+
+func (s *Server) startEngine(ctx context.Context) (err error) {
+	form, mounts := rootfsOf(s.cfg.Runtime)
+	s.launcher = launcher.New(launcher.Config{
+		Connect:     s.connect,
+		Images:      preparer{cache: s.images, form: form},
+		Groups:      s.logs,
+		Volumes:     launcher.Volumes{HostPaths: s.cfg.HostPaths, EFS: s.cfg.EFS, Supported: mounts},
+		Extra:       extraEnv(s.cfg.ContainerEnv),
+		StopTimeout: s.cfg.Limits.StopGrace,
+		Clock:       systemClock{},
+		Logger:      s.cfg.Logger,
+	})
+	s.engine, err = engine.Start(ctx, engine.Config{
+		Store: s.db, Launcher: s.launcher, Clock: systemClock{}, IDs: randomIDs{}, Limits: s.cfg.Limits, Logger: s.cfg.Logger,
+	})
+	return err
+}
+
+// connect makes the client of the process that owns the containers.
+func (s *Server) connect(known []string, reports func([]runtimeReport), missing func([]string)) (launcher.Owner, error) {
+	command := s.cfg.SupervisorCommand
+	if len(command) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		command = []string{self, "supervisor"}
+	}
+	command = append(command[:len(command):len(command)], "--data-dir", string(s.dir), "--runtime", s.cfg.Runtime)
+	owner, err := supervisor.NewClient(supervisor.ClientOptions{
+		Dir: s.dir.supervisor(), Command: command, Known: known, Reports: reports, Missing: missing, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.owner = owner
+	return owner, nil
+}
+
+// serve opens the listener to clients.
+func (s *Server) serve() error {
+	mux, err := s.routes()
+	if err != nil {
+		return err
+	}
+	announced, withdraw, err := control.Announce(string(s.dir), control.Engine{
+		PID: os.Getpid(), URL: s.url, Version: s.cfg.Version, Started: time.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	s.withdraw = withdraw
+	if err := s.lock.SetListen(s.listener.Addr().String()); err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, s.end = context.WithCancel(context.Background())
+	s.background.Go(func() { s.registry.Run(ctx) })
+	s.http = &http.Server{
+		Handler:           s.handler(mux, announced.Token),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          httpLog(s.cfg.Logger),
+	}
+	s.background.Go(func() {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.cfg.Logger.Error("the listener failed", "error", err)
+			s.askOnce.Do(func() { close(s.asked) })
+		}
+	})
+	return nil
+}
+
+// shutdownPatience bounds how long requests under way are waited for.
+const shutdownPatience = 5 * time.Second
+
+// Close stops in order: no new requests, those under way answered, the engine, what carries out its wishes, the stores.
+// Containers go on running, and are taken up by the next engine; those of an ephemeral engine end with it.
+func (s *Server) Close() error {
+	var errs []error
+	if s.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownPatience)
+		if err := s.http.Shutdown(ctx); err != nil {
+			errs = append(errs, s.http.Close())
+		}
+		cancel()
+	} else if s.listener != nil {
+		errs = append(errs, s.listener.Close())
+	}
+	if s.engine != nil {
+		if running := s.engine.Stop(); len(running) > 0 && !s.cfg.Ephemeral {
+			s.cfg.Logger.Warn("jobs go on running without the engine; start it again to take them up", "jobs", running)
+		}
+	}
+	if s.launcher != nil {
+		s.launcher.Close()
+	}
+	if s.owner != nil {
+		errs = append(errs, s.closeOwner())
+	}
+	if s.end != nil {
+		s.end()
+	}
+	s.background.Wait()
+	if s.images != nil {
+		errs = append(errs, s.images.Close())
+	}
+	if s.logs != nil {
+		errs = append(errs, s.logs.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.withdraw != nil {
+		errs = append(errs, s.withdraw())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Release())
+	}
+	if s.cfg.Ephemeral {
+		errs = append(errs, os.RemoveAll(string(s.dir)))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) closeOwner() error {
+	if !s.cfg.Ephemeral {
+		return s.owner.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var none time.Duration
+	return errors.Join(s.owner.Shutdown(ctx, &none), s.owner.Close())
+}
