@@ -103,6 +103,8 @@ func (r *Runtime) Reclaim(ctx context.Context, tokens []string) (int, error) {
 // ended: orphans that the supervisor adopted (spawn.Adopt) and that carry the mark of no running container. Orphans
 // without a mark, because they changed their environment, go when nothing runs any more.
 type strays struct {
+	delay time.Duration // bounds how often the machine's processes are looked through
+
 	mu      sync.Mutex
 	marks   map[mark]int // of running containers
 	total   int
@@ -112,10 +114,7 @@ type strays struct {
 	busy    sync.WaitGroup
 }
 
-// strayDelay bounds how often the machine's processes are looked through. A variable for tests.
-var strayDelay = time.Second
-
-func (s *strays) init() { s.marks = make(map[mark]int) }
+func (s *strays) init() { s.delay, s.marks = time.Second, make(map[mark]int) }
 
 func (s *strays) running(m mark) {
 	s.mu.Lock()
@@ -142,9 +141,9 @@ func (s *strays) schedule() {
 	s.pending = true
 	s.busy.Add(1)
 	if s.timer == nil {
-		s.timer = time.AfterFunc(strayDelay, s.scan)
+		s.timer = time.AfterFunc(s.delay, s.scan)
 	} else {
-		s.timer.Reset(strayDelay)
+		s.timer.Reset(s.delay)
 	}
 }
 

@@ -27,7 +27,7 @@ func main() {
 		os.Exit(number(args[0]))
 	case "signal": // NUMBER: ends itself by a signal
 		_ = syscall.Kill(os.Getpid(), syscall.Signal(number(args[0])))
-		select {}
+		forever()
 	case "inspect": // writes what it sees of its surroundings as JSON
 		inspect()
 	case "sleep": // writes "ready" and waits to be ended
