@@ -122,7 +122,7 @@ func goldenServices(t testing.TB) []*Service {
 			Op("DescribeJobs", func(_ context.Context, _ *Call, in *batch.DescribeJobsInput) (*struct{ Jobs []json.RawMessage }, error) {
 				out := &struct{ Jobs []json.RawMessage }{Jobs: []json.RawMessage{}}
 				for _, id := range in.Jobs {
-					out.Jobs = append(out.Jobs, json.RawMessage(`{"jobId": "`+id+`" }`))
+					out.Jobs = append(out.Jobs, append(appendJSONString([]byte(`{"jobId": `), id), " }"...))
 				}
 				return out, nil
 			}),
@@ -149,6 +149,9 @@ func goldenServices(t testing.TB) []*Service {
 				return nil, &Error{Code: "ResourceNotFoundException", Message: "The specified log group does not exist."}
 			case "/down":
 				return nil, &Error{Code: "ServiceUnavailableException", Message: "stopping", Status: 503}
+			}
+			if len(in.LogEvents) == 0 {
+				return &cloudwatchlogs.PutLogEventsOutput{}, nil
 			}
 			return &cloudwatchlogs.PutLogEventsOutput{NextSequenceToken: aws.String(fmt.Sprint(len(in.LogEvents), *in.LogEvents[0].Timestamp, *in.LogEvents[0].Message))}, nil
 		}),
@@ -213,7 +216,11 @@ func goldenServices(t testing.TB) []*Service {
 	iamSvc.RefuseOthers(func(op string) string { return "batchbox does not provide it." })
 	stsSvc := &Service{Operations: []Operation{
 		Op("GetCallerIdentity", func(_ context.Context, c *Call, _ *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
-			return &sts.GetCallerIdentityOutput{Account: &c.Account, UserId: &c.AccessKeyID}, nil
+			out := &sts.GetCallerIdentityOutput{Account: &c.Account, UserId: &c.AccessKeyID}
+			if c.Verified {
+				out.Arn = aws.String("verified")
+			}
+			return out, nil
 		}),
 		func() Operation {
 			op := Op("AssumeRoleWithWebIdentity", func(_ context.Context, c *Call, in *sts.AssumeRoleWithWebIdentityInput) (*sts.AssumeRoleWithWebIdentityOutput, error) {

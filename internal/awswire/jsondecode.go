@@ -33,7 +33,7 @@ func decodeJSON(body []byte, p *plan, v reflect.Value) (seen bits, missing []str
 		return seen, nil, malformedf("the body is not valid UTF-8")
 	}
 	d := jsonDecoder{jsonReader: jsonReader{b: body}}
-	d.jsonReader.b, d.at = body, d.room[:0]
+	d.at = d.room[:0]
 	defer func() {
 		if r := recover(); r != nil {
 			pr, ok := r.(*problem)
@@ -317,11 +317,14 @@ func (d *jsonDecoder) blob() []byte {
 	return out[:n]
 }
 
+// firstItems is the room a list starts with; most have no more.
+const firstItems = 4
+
 func (d *jsonDecoder) strings() []string {
 	if d.peek() != '[' {
 		d.wrong("List")
 	}
-	list := []string{}
+	list := make([]string, 0, firstItems)
 	for ok := d.open(']'); ok; ok = d.more(']') {
 		d.at = append(d.at, segment{index: len(list) + 1})
 		list = append(list, d.text())
@@ -351,7 +354,7 @@ func (d *jsonDecoder) list(p *plan, v reflect.Value) {
 	if d.peek() != '[' {
 		d.wrong("List")
 	}
-	v.Set(reflect.MakeSlice(p.typ, 0, 0))
+	v.Set(reflect.MakeSlice(p.typ, 0, firstItems))
 	n := 0
 	for ok := d.open(']'); ok; ok = d.more(']') {
 		if n == v.Cap() {

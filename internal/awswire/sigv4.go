@@ -49,17 +49,17 @@ func ParseSignature(r *http.Request) (*Signature, error) {
 		case date != "":
 			t, terr := time.Parse(amzDateFormat, date)
 			if terr != nil {
-				err = errors.Join(err, fmt.Errorf("X-Amz-Date %q is not of the form YYYYMMDD'T'HHMMSS'Z'", date))
+				err = errors.Join(err, unreadable("X-Amz-Date %q is not of the form YYYYMMDD'T'HHMMSS'Z'", date))
 			}
 			s.Time = t
 		case r.Header.Get("Date") != "":
 			t, terr := http.ParseTime(r.Header.Get("Date"))
 			if terr != nil {
-				err = errors.Join(err, fmt.Errorf("the Date header %q is no HTTP date", r.Header.Get("Date")))
+				err = errors.Join(err, unreadable("the Date header %q is no HTTP date", r.Header.Get("Date")))
 			}
 			s.Time = t
 		default:
-			err = errors.Join(err, errors.New("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header"))
+			err = errors.Join(err, unreadable("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header"))
 		}
 		return s, err
 	}
@@ -74,14 +74,14 @@ func ParseSignature(r *http.Request) (*Signature, error) {
 func parseAuthorization(h string) (*Signature, error) {
 	rest, ok := strings.CutPrefix(h, sigAlgorithm+" ")
 	if !ok {
-		return nil, fmt.Errorf("the Authorization header does not begin with %q and a space", sigAlgorithm)
+		return nil, unreadable("the Authorization header does not begin with %q and a space", sigAlgorithm)
 	}
 	s := &Signature{}
 	var errs []error
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
 		if !ok {
-			errs = append(errs, fmt.Errorf("'%s' not a valid key=value pair (missing equal-sign) in Authorization header", name))
+			errs = append(errs, unreadable("'%s' not a valid key=value pair (missing equal-sign) in Authorization header", name))
 			continue
 		}
 		switch name {
@@ -108,13 +108,13 @@ func parseAuthorization(h string) (*Signature, error) {
 }
 
 func missingAuthPart(name string) error {
-	return fmt.Errorf("Authorization header requires '%s' parameter", name)
+	return unreadable("Authorization header requires '%s' parameter", name)
 }
 
 // parsePresigned reads the query form. Signature and header names are as in the header form.
 func parsePresigned(q url.Values) (*Signature, error) {
 	if a := q.Get("X-Amz-Algorithm"); a != sigAlgorithm {
-		return nil, fmt.Errorf("X-Amz-Algorithm %q is not %s", a, sigAlgorithm)
+		return nil, unreadable("X-Amz-Algorithm %q is not %s", a, sigAlgorithm)
 	}
 	s := &Signature{Presigned: true, MAC: q.Get("X-Amz-Signature"), SessionToken: q.Get("X-Amz-Security-Token")}
 	if err := s.scope(q.Get("X-Amz-Credential")); err != nil {
@@ -124,20 +124,20 @@ func parsePresigned(q url.Values) (*Signature, error) {
 	if h := q.Get("X-Amz-SignedHeaders"); h != "" {
 		s.SignedHeaders = strings.Split(h, ";")
 	} else {
-		errs = append(errs, errors.New("the query has no X-Amz-SignedHeaders"))
+		errs = append(errs, unreadable("the query has no X-Amz-SignedHeaders"))
 	}
 	if s.MAC == "" {
-		errs = append(errs, errors.New("the query has no X-Amz-Signature"))
+		errs = append(errs, unreadable("the query has no X-Amz-Signature"))
 	}
 	t, err := time.Parse(amzDateFormat, q.Get("X-Amz-Date"))
 	if err != nil {
-		errs = append(errs, fmt.Errorf("X-Amz-Date %q is not of the form YYYYMMDD'T'HHMMSS'Z'", q.Get("X-Amz-Date")))
+		errs = append(errs, unreadable("X-Amz-Date %q is not of the form YYYYMMDD'T'HHMMSS'Z'", q.Get("X-Amz-Date")))
 	}
 	s.Time = t
 	if e := q.Get("X-Amz-Expires"); e != "" {
 		n, err := strconv.Atoi(e)
 		if err != nil || n < 1 || n > 7*24*3600 {
-			errs = append(errs, fmt.Errorf("X-Amz-Expires %q is not a number of seconds from 1 to 604800", e))
+			errs = append(errs, unreadable("X-Amz-Expires %q is not a number of seconds from 1 to 604800", e))
 			n = 0
 		}
 		s.Expires = time.Duration(n) * time.Second
@@ -150,14 +150,23 @@ func (s *Signature) scope(credential string) error {
 	parts := strings.Split(credential, "/")
 	n := len(parts)
 	if n < 5 || parts[n-1] != sigTerminal {
-		return fmt.Errorf("Credential must have at least 5 slash-delimited elements, the last of them %q: %q", sigTerminal, credential)
+		return unreadable("Credential must have at least 5 slash-delimited elements, the last of them %q: %q", sigTerminal, credential)
 	}
 	s.AccessKeyID = strings.Join(parts[:n-4], "/")
 	s.Day, s.Region, s.Service = parts[n-4], parts[n-3], parts[n-2]
 	if s.AccessKeyID == "" || s.Region == "" || s.Service == "" {
-		return fmt.Errorf("Credential has an empty element: %q", credential)
+		return unreadable("Credential has an empty element: %q", credential)
 	}
 	return nil
+}
+
+// unreadableError says, in AWS's words where they are known, why a signature can't be read.
+type unreadableError string
+
+func (e unreadableError) Error() string { return string(e) }
+
+func unreadable(format string, args ...any) error {
+	return unreadableError(fmt.Sprintf(format, args...))
 }
 
 // IsAccount says whether s has the form of an AWS account id: twelve digits.

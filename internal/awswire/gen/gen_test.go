@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,9 +10,6 @@ import (
 // The generated file must be what the SDK modules in go.mod give.
 func TestModelsAreCurrent(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go command to find the SDK's source with")
-	}
 	want, err := generate()
 	if err != nil {
 		t.Fatal(err)
