@@ -239,9 +239,25 @@ func TestDefinitionDocument(t *testing.T) {
 	sameJSON(t, jd.Document, string(edit(string(want), `nodeProperties.nodeRangeProperties.1.container.command=[]`)))
 }
 
+// tenContainers is a task of as many containers as there may be, together 4 vCPU and 10 GiB.
+func tenContainers() string {
+	var l []string
+	for i := range 10 {
+		l = append(l, fmt.Sprintf(`{"name":"c%d","image":"i","resourceRequirements":[{"type":"VCPU","value":"0.4"},{"type":"MEMORY","value":"1024"}]}`, i))
+	}
+	return "[" + strings.Join(l, ",") + "]"
+}
+
 // TestDefinitionAccepts holds what must not be refused.
 func TestDefinitionAccepts(t *testing.T) {
 	t.Parallel()
+	bare := strings.TrimSuffix(ec2Def, "}") + `,"padding":""}`
+	largest := strings.Replace(bare, `"padding":"`, `"padding":"`+strings.Repeat("x", 24<<10-len(bare)), 1)
+	if _, err := NewJobDefinition([]byte(largest)); err != nil || len(largest) != 24<<10 {
+		t.Errorf("%d bytes: %v", len(largest), err)
+	}
+	_, err := NewJobDefinition([]byte(largest + " "))
+	wantRefusal(t, err, Invalid, "Job definition size must be less than 24 KiB, got 25 KiB")
 	const cp = "containerProperties."
 	for _, c := range []struct{ base, change string }{
 		{fargateDef, cp + `privileged=false`},
@@ -265,6 +281,10 @@ func TestDefinitionAccepts(t *testing.T) {
 		{fargateDef, cp + `ephemeralStorage.sizeInGiB=21`},
 		{ecsDef, taskPath + `containers.0.startTimeout=2`}, {ecsDef, taskPath + `containers.0.startTimeout=120`},
 		{ec2Def, `schedulingPriority=0`},
+		{ec2Def, cp + `linuxParameters.tmpfs=[{"containerPath":"/t","size":1}]`},
+		{ec2Def, `retryStrategy={"attempts":10,"evaluateOnExit":[` + strings.Repeat(`{"onExitCode":"1","action":"EXIT"},`, 4) + `{"onExitCode":"1","action":"EXIT"}]}`},
+		{ecsDef, taskPath + `containers=` + tenContainers()},
+		{ec2Def, cp + `image="` + strings.Repeat("i", 255) + `"`},
 		{ec2Def, `timeout={}`}, {ec2Def, `timeout.attemptDurationSeconds=60`}, {ec2Def, `schedulingPriority=9999`},
 		{ec2Def, `platformCapabilities=["EC2"]`},
 	} {

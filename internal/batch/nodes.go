@@ -35,13 +35,13 @@ func parseTargetNodes(s string) (nodeRange, error) {
 	return r, nil
 }
 
-// nodeIndex reads digits. What is too large for any job becomes maxNodes, which within refuses.
+// nodeIndex reads digits. What is too large for a number becomes maxNodes, which no job has and within refuses.
 func nodeIndex(s string) (index int, ok bool) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n > maxNodes {
+	if err != nil {
 		n = maxNodes
 	}
 	return n, true

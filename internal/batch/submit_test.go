@@ -182,6 +182,9 @@ func TestResolveSingle(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 
+	if got := resolve(t, s, `dependsOn=[`+strings.Repeat(`{"jobId":"a"},`, 19)+`{"jobId":"b"}]`).DependsOn; len(got) != 20 {
+		t.Errorf("%d dependencies", len(got))
+	}
 	spec = resolve(t, s, `retryStrategy={"attempts":2,"evaluateOnExit":[{"onExitCode":"1","action":"exit"}]}`, `timeout.attemptDurationSeconds=60`,
 		`containerOverrides.command=["true"]`, `arrayProperties.size=10000`, `propagateTags=true`,
 		`dependsOn=[{"jobId":"x"},{"type":"SEQUENTIAL"},{"jobId":"y","type":"N_TO_N"}]`)
@@ -367,6 +370,11 @@ func TestFailAtDispatch(t *testing.T) {
 		t.Errorf("8,192 characters: %q", spec.FailAtDispatch)
 	}
 	// What Batch adds counts: with the job's own text just below the limit, a longer queue name tips it.
+	fits := taskOverride{containers: []any{strings.Repeat("x", maxOverrides-len(`{"containerOverrides":[""]}`))}}
+	over := taskOverride{containers: []any{fits.containers[0].(string) + "x"}}
+	if fits.tooLong() || !over.tooLong() {
+		t.Error("the limit is not 8,192 characters")
+	}
 	n := sort.Search(8192, func(n int) bool { return resolve(t, s, value(n)).FailAtDispatch != "" }) - 1
 	longer := s
 	longer.Queue = &JobQueue{Name: "qq"}
@@ -393,6 +401,9 @@ func TestFailAtDispatch(t *testing.T) {
 	}
 	if spec := resolve(t, tagged, append(jobTags, `propagateTags=true`)...); spec.FailAtDispatch != "Combined number of tags of the job and the job definition must be at most 50" {
 		t.Errorf("%q", spec.FailAtDispatch)
+	}
+	if spec := resolve(t, tagged, append(slices.Clone(jobTags[:24]), `propagateTags=true`)...); spec.FailAtDispatch != "" {
+		t.Error("50 tags are too many")
 	}
 	same := submission(t, ec2Def, jobTags...)
 	if spec := resolve(t, same, append(jobTags, `propagateTags=true`)...); spec.FailAtDispatch != "" {
