@@ -13,4 +13,4 @@ case ${1-} in
 esac
 cd "$root"
 "$root/scripts/build.sh"
-exec go run ./internal/bench --batchbox "$bin/batchbox" "$@"
+exec go run ./tests/bench --batchbox "$bin/batchbox" "$@"
