@@ -1,5 +1,17 @@
 package batch
 
+// ErrSubmitQueueUnknown refuses a submission to a job queue that does not exist; nameOrARN is as the request has it. The text
+// was quoted from the service in an issue of the batchit project (#13).
+func ErrSubmitQueueUnknown(nameOrARN string) error {
+	return Refusedf("JobQueue %s not found.", nameOrARN)
+}
+
+// ErrSubmitDefinition refuses a submission under a job definition that does not exist or is INACTIVE; id is as the request
+// has it. The text was quoted from the service in aws-samples/aws-genomics-workflows#84.
+func ErrSubmitDefinition(id string) error {
+	return Refusedf("JobDefinition name %s does not exist or is not in ACTIVE status", id)
+}
+
 // ErrQueueUnknown is the answer wherever a job queue is named that does not exist. Clients look for "does not exist".
 func ErrQueueUnknown(p Partition, name string) error {
 	return Refusedf("%s does not exist", p.BatchARN(KindJobQueue, name))

@@ -259,3 +259,17 @@ func TestMissingImageFailsTheJob(t *testing.T) {
 		t.Errorf("%s: %s", job.Status, aws.ToString(job.StatusReason))
 	}
 }
+
+// BenchmarkArray runs an array of 1,000 trivial children from submission to its end, b.N times.
+func BenchmarkArray(b *testing.B) {
+	s := start(b)
+	in := workerInput{Message: "hello", Range: map[string]int{"from": 0, "to": 999}}
+	s.wait(s.submit(2, workerInput{Message: "warm up", Items: []string{"a", "b"}}))
+	b.ResetTimer()
+	for range b.N {
+		if job := s.wait(s.submit(1000, in)); job.Status != types.JobStatusSucceeded {
+			b.Fatalf("%s: %s", job.Status, aws.ToString(job.StatusReason))
+		}
+	}
+	b.ReportMetric(float64(1000*b.N)/b.Elapsed().Seconds(), "children/s")
+}

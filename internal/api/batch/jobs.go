@@ -20,7 +20,7 @@ func (a *API) submitJob(ctx context.Context, c *awswire.Call, in *sdk.SubmitJobI
 	}
 	queue := s.Queue(name)
 	if queue == nil {
-		return nil, batch.ErrQueueUnknown(p, name)
+		return nil, batch.ErrSubmitQueueUnknown(str(in.JobQueue))
 	}
 	jd, err := submittedDefinition(p, s, str(in.JobDefinition))
 	if err != nil {
@@ -46,26 +46,15 @@ func (a *API) submitJob(ctx context.Context, c *awswire.Call, in *sdk.SubmitJobI
 
 // submittedDefinition finds what a submission names: by ARN or name, with a revision or without, which means the newest
 // ACTIVE one.
-//
-// unverified: the texts (reference, section 15, question 1).
 func submittedDefinition(p batch.Partition, s *engine.Section, member string) (*batch.JobDefinition, error) {
 	id, ok := p.ResourceName(batch.KindJobDefinition, member)
-	if !ok {
-		return nil, batch.Refusedf("%s does not exist", member)
-	}
 	name, revision, hasRevision := batch.SplitDefinition(id)
 	if !hasRevision {
-		if strings.Contains(id, ":") {
-			return nil, batch.ErrDefinitionUnknown(p, id)
-		}
 		name, revision = id, 0
 	}
 	jd := s.Definition(name, revision)
-	switch {
-	case jd == nil:
-		return nil, batch.ErrDefinitionUnknown(p, id)
-	case jd.Status != batch.Active:
-		return nil, batch.Refusedf("Job definition %s is not active", p.BatchARN(batch.KindJobDefinition, jd.ID()))
+	if !ok || jd == nil || jd.Status != batch.Active {
+		return nil, batch.ErrSubmitDefinition(member)
 	}
 	return jd, nil
 }
