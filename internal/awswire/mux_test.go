@@ -425,3 +425,19 @@ func TestOddEnds(t *testing.T) {
 		t.Errorf("a warning about a client that went away: %s", log.String())
 	}
 }
+
+// A large answer to the Go SDK is held back, whatever little time it took to make.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	m := goldenMux(t, nil)
+	body := `{"jobs":["` + strings.Repeat("x", readBuffer) + `"]}`
+	r := httptest.NewRequest(http.MethodPost, "/v1/describejobs", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", "m/E aws-sdk-go-v2/1.48.0 ua/2.1")
+	start := time.Now()
+	w := httptest.NewRecorder()
+	m.ServeHTTP(w, r)
+	if took := time.Since(start); w.Code != http.StatusOK || w.Body.Len() <= readBuffer || took < settleTime {
+		t.Errorf("%d, %d bytes after %v", w.Code, w.Body.Len(), took)
+	}
+}

@@ -123,7 +123,7 @@ func TestVerifier(t *testing.T) {
 	with := func(s signedRequest, change func(*signedRequest)) signedRequest { change(&s); return s }
 	setBody := func(body string) func(*http.Request) {
 		return func(r *http.Request) {
-			n := httptest.NewRequest("POST", "/", strings.NewReader(body))
+			n := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 			r.Body, r.ContentLength = n.Body, int64(len(body))
 		}
 	}
@@ -332,7 +332,7 @@ func TestVerifierWithSDKs(t *testing.T) {
 
 func TestParseSignature(t *testing.T) {
 	t.Parallel()
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AK/ID/20261123/eu-west-1/batch/aws4_request,SignedHeaders=host;x-amz-date,  Signature=ab")
 	r.Header.Set("Date", "Mon, 23 Nov 2026 18:00:00 GMT")
 	r.Header.Set("X-Amz-Security-Token", "tok")
@@ -344,7 +344,7 @@ func TestParseSignature(t *testing.T) {
 		!slices.Equal(s.SignedHeaders, []string{"host", "x-amz-date"}) || !s.Time.Equal(signingTime) || s.SessionToken != "tok" || s.Presigned {
 		t.Errorf("%+v", s)
 	}
-	if s, err := ParseSignature(httptest.NewRequest("GET", "/", nil)); s != nil || err != nil {
+	if s, err := ParseSignature(httptest.NewRequest(http.MethodGet, "/", nil)); s != nil || err != nil {
 		t.Errorf("unsigned: %v, %v", s, err)
 	}
 }
@@ -372,7 +372,7 @@ func FuzzParseSignature(f *testing.F) {
 	f.Add("", "X-Amz-Algorithm=&X-Amz-Expires=-1")
 	m := goldenMux(f, func(o *Options) { o.Verifier = &Verifier{Credentials: testKeys} })
 	f.Fuzz(func(t *testing.T, header, query string) {
-		r := httptest.NewRequest("POST", "/v1/submitjob", bytes.NewReader([]byte("{}")))
+		r := httptest.NewRequest(http.MethodPost, "/v1/submitjob", bytes.NewReader([]byte("{}")))
 		r.URL.RawQuery = query
 		if header != "" {
 			r.Header["Authorization"] = []string{header}
