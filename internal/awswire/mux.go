@@ -39,7 +39,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Record is one answered request, for logs and counters.
+// Record is one answered request, for logs and counters. Operation is the name the request gives, which need not be one that
+// exists: a counter by operation needs a bound.
 type Record struct {
 	Service, Operation, RequestID, Account, Region string
 	Status                                         int
