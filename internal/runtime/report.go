@@ -2,8 +2,9 @@ package runtime
 
 import "time"
 
-// Report is what the owner of a task says about it: that it started, or that it ended. A task has at most one Started
-// and exactly one Ended report; an Ended report is repeated after a reconnection until it is acknowledged.
+// Report is what the owner of a task says about it: that it started, or that it ended. There is a Started report if its
+// first essential container ever started, and there is always an Ended report. Both may come again after a reconnection:
+// Started while the task runs, Ended until it is acknowledged.
 type Report struct {
 	Key string `json:"key"`
 	// Kind says which of the two this is.
@@ -37,7 +38,8 @@ type ContainerReport struct {
 	// StartError, and 143 when a dependency kept it from starting (as the ECS agent reports that).
 	ExitCode *int `json:"exitCode,omitempty"`
 	OOM      bool `json:"oom,omitempty"`
-	// StartError is the kind and text of why the container could not be started ("CannotStartContainerError: ...").
+	// StartError is the kind and text of why the container could not be started ("CannotStartContainerError: ..."), or, with
+	// StartedAt set, of why the runtime lost it ("ContainerRuntimeError: ...").
 	StartError string `json:"startError,omitempty"`
 	// PID is the first process, for the curious.
 	PID int `json:"pid,omitempty"`

@@ -26,8 +26,7 @@ type ClientOptions struct {
 	// Known are all the keys that were started, or may have been, in an earlier life of the caller and have not been
 	// acknowledged.
 	Known []string
-	// Reports receives what happens to tasks, in order for each task; an Ended report may come more than once. Calls do not
-	// overlap, and nothing is received while one is under way; the slice is the receiver's to keep. A task that was never
+	// Reports receives what happens to tasks, in order for each task; a report may come more than once. Calls do not overlap, and nothing is received while one is under way; the slice is the receiver's to keep. A task that was never
 	// Known may be reported as well, by a supervisor that has not heard of its acknowledgement: acknowledge it again.
 	// Required.
 	Reports func([]runtime.Report)
@@ -463,8 +462,11 @@ func (c *Client) reconcile(h hello, tasks []TaskState) {
 	var reports []runtime.Report
 	for _, t := range tasks {
 		there[t.Key] = true
-		if t.Ended != nil {
+		switch {
+		case t.Ended != nil:
 			reports = append(reports, *t.Ended)
+		case !t.StartedAt.IsZero():
+			reports = append(reports, runtime.Report{Key: t.Key, Kind: runtime.Started, At: t.StartedAt})
 		}
 	}
 	var missing []string

@@ -142,7 +142,8 @@ func (c *container) fail(err error) {
 	}
 }
 
-// signalStop sends the stop signal and arms SIGKILL. The task's mu is held; the container is running.
+// signalStop sends the stop signal and arms SIGKILL. The task's mu is held; the container is running. Nobody waits for
+// the signal to be sent: for some runtimes it is a request to a daemon.
 func (c *container) signalStop() {
 	c.stopped = true
 	sig := c.StopSignal
@@ -154,10 +155,13 @@ func (c *container) signalStop() {
 		grace = *c.task.grace
 	}
 	if grace > 0 {
-		if err := c.handle.Signal(sig); err != nil {
-			c.task.k.log.Warn("stop signal", "key", c.task.Key, "container", c.Name, "signal", sig, "err", err)
-			grace = 0
-		}
+		k, h := c.task.k, c.handle
+		k.busy.Go(func() {
+			if err := h.Signal(sig); err != nil {
+				k.log.Warn("stop signal; killing instead", "key", c.task.Key, "container", c.Name, "signal", sig, "err", err)
+				c.end(h)
+			}
+		})
 	}
 	c.armKill(grace)
 }
@@ -167,8 +171,7 @@ func (c *container) shortenGrace() {
 	if c.state != running || !c.stopped {
 		return
 	}
-	left := c.killAt.Sub(c.task.k.clock.Now())
-	if *c.task.grace < left {
+	if *c.task.grace < c.killAt.Sub(c.task.k.clock.Now()) {
 		c.kill.Stop()
 		c.armKill(*c.task.grace)
 	}
@@ -177,17 +180,19 @@ func (c *container) shortenGrace() {
 func (c *container) armKill(grace time.Duration) {
 	k, h := c.task.k, c.handle
 	c.killAt = k.clock.Now().Add(grace)
-	end := func() {
-		if err := h.Kill(); err != nil {
-			k.log.Error("kill", "key", c.task.Key, "container", c.Name, "err", err)
-		}
-	}
-	if grace <= 0 {
-		end()
-		c.kill = expired{}
+	if grace > 0 {
+		c.kill = k.clock.AfterFunc(grace, func() { c.end(h) })
 		return
 	}
-	c.kill = k.clock.AfterFunc(grace, end)
+	c.kill = expired{}
+	k.busy.Go(func() { c.end(h) })
+}
+
+// end kills the container.
+func (c *container) end(h runtime.Handle) {
+	if err := h.Kill(); err != nil {
+		c.task.k.log.Error("kill", "key", c.task.Key, "container", c.Name, "err", err)
+	}
 }
 
 // expired is a timer that has fired.

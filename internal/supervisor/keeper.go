@@ -82,6 +82,8 @@ type TaskState struct {
 	Key string `json:"key"`
 	// PIDs are the first processes of the containers that are running, as far as the runtime knows them.
 	PIDs []int `json:"pids,omitempty"`
+	// StartedAt is when its first essential container started, if one has.
+	StartedAt time.Time `json:"startedAt,omitzero"`
 	// Ended is the report that waits to be acknowledged; nil while the task runs.
 	Ended *runtime.Report `json:"ended,omitempty"`
 }

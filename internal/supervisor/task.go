@@ -260,7 +260,7 @@ func (t *task) endedReport() *runtime.Report {
 func (t *task) show() TaskState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := TaskState{Key: t.Key, Ended: t.report}
+	s := TaskState{Key: t.Key, StartedAt: t.startedAt, Ended: t.report}
 	for _, c := range t.containers {
 		if c.handle != nil && c.handle.PID() != 0 {
 			s.PIDs = append(s.PIDs, c.handle.PID())

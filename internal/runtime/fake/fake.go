@@ -241,17 +241,28 @@ func (r *Runtime) Starts(task, container string) int {
 
 // Await blocks until a container has been started, whether or not it is still running.
 func (r *Runtime) Await(ctx context.Context, task, container string) error {
+	return r.await(ctx, "been started", func() bool { return r.started[id{task, container}] > 0 }, task, container)
+}
+
+// AwaitEnd blocks until a container has been started and has ended.
+func (r *Runtime) AwaitEnd(ctx context.Context, task, container string) error {
+	id := id{task, container}
+	return r.await(ctx, "ended", func() bool { return r.started[id] > 0 && r.running[id] == nil }, task, container)
+}
+
+// await blocks until is, called with r.mu held, says so.
+func (r *Runtime) await(ctx context.Context, what string, is func() bool, task, container string) error {
 	for {
 		r.mu.Lock()
-		n, changed := r.started[id{task, container}], r.changed
+		so, changed := is(), r.changed
 		r.mu.Unlock()
-		if n > 0 {
+		if so {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("container %s of task %s has not been started: %w", container, task, ctx.Err())
+			return fmt.Errorf("container %s of task %s has not %s: %w", container, task, what, ctx.Err())
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,61 +12,6 @@ import (
 
 	"github.com/batchbox/batchbox/internal/runtime"
 )
-
-// clock is a runtime.Clock that the test moves.
-type clock struct {
-	mu     sync.Mutex
-	now    time.Time
-	timers map[*timer]struct{}
-}
-
-type timer struct {
-	c  *clock
-	at time.Time
-	f  func()
-}
-
-func newClock() *clock {
-	return &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), timers: map[*timer]struct{}{}}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) AfterFunc(d time.Duration, f func()) runtime.Timer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := &timer{c, c.now.Add(d), f}
-	c.timers[t] = struct{}{}
-	return t
-}
-
-func (t *timer) Stop() bool {
-	t.c.mu.Lock()
-	defer t.c.mu.Unlock()
-	_, armed := t.c.timers[t]
-	delete(t.c.timers, t)
-	return armed
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	c.now = c.now.Add(d)
-	var due []func()
-	for t := range c.timers {
-		if !t.at.After(c.now) {
-			due = append(due, t.f)
-			delete(c.timers, t)
-		}
-	}
-	c.mu.Unlock()
-	for _, f := range due {
-		f()
-	}
-}
 
 func start(t *testing.T, r *Runtime, task string, argv ...string) (runtime.Handle, *os.File, error) {
 	t.Helper()
@@ -89,7 +33,7 @@ func TestBehaviours(t *testing.T) {
 		name string
 		task string
 		argv []string
-		do   func(*Runtime, runtime.Handle, *clock)
+		do   func(*Runtime, runtime.Handle, *Clock)
 		want runtime.Exit
 	}{
 		{name: "EndsAtOnce", argv: []string{"/worker"}},
@@ -100,21 +44,21 @@ func TestBehaviours(t *testing.T) {
 		{name: "OOM", argv: []string{"oom"}, want: runtime.Exit{Code: 137, OOM: true}},
 		{name: "Lost", argv: []string{"lost=the daemon died"}, want: runtime.Exit{Err: "the daemon died"}},
 		{name: "Runs", argv: []string{"run=5s", "exit=7"}, want: runtime.Exit{Code: 7},
-			do: func(_ *Runtime, _ runtime.Handle, c *clock) { c.advance(4 * time.Second); c.advance(time.Second) }},
+			do: func(_ *Runtime, _ runtime.Handle, c *Clock) { c.Advance(4 * time.Second); c.Advance(time.Second) }},
 		{name: "Term", argv: []string{"run=5s"}, want: runtime.Exit{Code: 143},
-			do: func(_ *Runtime, h runtime.Handle, _ *clock) { h.Signal("SIGTERM"); h.Signal("SIGTERM") }},
+			do: func(_ *Runtime, h runtime.Handle, _ *Clock) { h.Signal("SIGTERM"); h.Signal("SIGTERM") }},
 		{name: "TermExit", argv: []string{"block", "term-exit=0"}, want: runtime.Exit{Code: 0},
-			do: func(_ *Runtime, h runtime.Handle, _ *clock) { h.Signal("SIGTERM") }},
+			do: func(_ *Runtime, h runtime.Handle, _ *Clock) { h.Signal("SIGTERM") }},
 		{name: "IgnoreTerm", argv: []string{"block", "ignore-term"}, want: runtime.Exit{Code: 137},
-			do: func(_ *Runtime, h runtime.Handle, _ *clock) { h.Signal("SIGTERM"); h.Kill(); h.Kill() }},
+			do: func(_ *Runtime, h runtime.Handle, _ *Clock) { h.Signal("SIGTERM"); h.Kill(); h.Kill() }},
 		{name: "Released", argv: []string{"block"}, want: runtime.Exit{Code: 5},
-			do: func(r *Runtime, _ runtime.Handle, _ *clock) { r.Release("job/1", "default", runtime.Exit{Code: 5}) }},
+			do: func(r *Runtime, _ runtime.Handle, _ *Clock) { r.Release("job/1", "default", runtime.Exit{Code: 5}) }},
 		{name: "Swept", argv: []string{"block"}, want: runtime.Exit{Code: 137},
-			do: func(r *Runtime, _ runtime.Handle, _ *clock) { r.Sweep(t.Context(), "") }},
+			do: func(r *Runtime, _ runtime.Handle, _ *Clock) { r.Sweep(t.Context(), "") }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			c := newClock()
+			c := NewClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 			r := New(Options{Clock: c})
 			if tc.task == "" {
 				tc.task = "job/1"
@@ -131,6 +75,9 @@ func TestBehaviours(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, h.Wait()); diff != "" {
 				t.Error(diff)
+			}
+			if err := errors.Join(r.Await(t.Context(), tc.task, "default"), r.AwaitEnd(t.Context(), tc.task, "default")); err != nil {
+				t.Error(err)
 			}
 			if got := r.Running(); len(got) != 0 {
 				t.Errorf("still running: %v", got)
@@ -186,5 +133,37 @@ func TestEnvironmentBehaviour(t *testing.T) {
 	b, err := Parse(runtime.Spec{Env: []string{"A=1", "FAKE=run=2s exit=4"}, Argv: []string{"exit=5"}}, "job/1")
 	if err != nil || b.Run != 2*time.Second || b.Exit.Code != 5 {
 		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+func TestClock(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := NewClock(began)
+	var got []string
+	note := func(what string) func() {
+		return func() { got = append(got, what+" at "+c.Now().Sub(began).String()) }
+	}
+	c.AfterFunc(3*time.Second, note("three"))
+	stopped := c.AfterFunc(time.Second, note("stopped"))
+	c.AfterFunc(2*time.Second, func() {
+		note("two")()
+		c.AfterFunc(500*time.Millisecond, note("half"))
+	})
+	c.AwaitTimers(3)
+	if !stopped.Stop() || stopped.Stop() {
+		t.Error("a timer can be stopped once")
+	}
+	c.Advance(2999 * time.Millisecond)
+	want := []string{"two at 2s", "half at 2.5s"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	c.Advance(time.Hour)
+	if diff := cmp.Diff(append(want, "three at 3s"), got); diff != "" {
+		t.Error(diff)
+	}
+	if now := c.Now().Sub(began); now != time.Hour+2999*time.Millisecond {
+		t.Errorf("the clock shows %v", now)
 	}
 }
