@@ -33,6 +33,7 @@ const (
 	kindEvents     = 'E'
 
 	flagOpened = 1
+	flagKept   = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -113,16 +114,19 @@ func endRecord(b []byte, start int) {
 	binary.LittleEndian.PutUint32(b[start+4:], crc32.Checksum(payload, castagnoli))
 }
 
-func appendDefinition(b []byte, key StreamKey, opened bool, createdMS int64) []byte {
+func appendDefinition(b []byte, d Definition) []byte {
 	start := len(b)
 	b = beginRecord(b)
 	var flags byte
-	if opened {
-		flags = flagOpened
+	if d.Opened {
+		flags |= flagOpened
+	}
+	if d.Kept {
+		flags |= flagKept
 	}
 	b = append(b, kindDefinition, flags)
-	b = binary.AppendVarint(b, createdMS)
-	for _, s := range [...]string{key.Account, key.Region, key.Group, key.Stream} {
+	b = binary.AppendVarint(b, d.CreatedMS)
+	for _, s := range [...]string{d.Key.Account, d.Key.Region, d.Key.Group, d.Key.Stream} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
@@ -147,17 +151,20 @@ func appendEvent[M string | []byte](b []byte, delta int64, message M) []byte {
 // Definition is a stream's definition record.
 type Definition struct {
 	Key StreamKey
-	// CreatedMS is when this record was written.
+	// CreatedMS is when the stream was opened, or, if Opened is not set, when this record was written.
 	CreatedMS int64
-	// Opened says that the stream was opened here; else the record only names a stream that is known from before.
+	// Opened says that the stream exists from here on, with or without events; else the record only gives a name to the
+	// events that refer to it.
 	Opened bool
+	// Kept says that the stream is to outlive its events: it was made for itself, not for a container's output.
+	Kept bool
 }
 
 func parseDefinition(payload []byte) (Definition, bool) {
 	if len(payload) < 2 || payload[0] != kindDefinition {
 		return Definition{}, false
 	}
-	d := Definition{Opened: payload[1]&flagOpened != 0}
+	d := Definition{Opened: payload[1]&flagOpened != 0, Kept: payload[1]&flagKept != 0}
 	p := payload[2:]
 	created, n := binary.Varint(p)
 	if n <= 0 {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNotSegment is wrapped by OpenSegment's error for a file whose header is missing or damaged. A segment just being
@@ -206,4 +208,22 @@ func (b *ScanBuffer) window(f *os.File, off, limit int64, want int) ([]byte, err
 	}
 	b.data, b.off, b.of, b.limit = b.data[:got], off, f, limit
 	return b.data, nil
+}
+
+// InUse says whether some process still has the segment open to write to it. It may have to be asked again: a Writer
+// lets go of a segment it has finished with its next Sync.
+func InUse(dir string, name SegmentName) (bool, error) {
+	f, err := os.Open(filepath.Join(dir, name.String()))
+	if err != nil {
+		return false, fmt.Errorf("log segment: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("log segment %s: %w", name, err)
+	}
+	return false, nil
 }

@@ -32,6 +32,8 @@ type WriterOptions struct {
 	SegmentAge   time.Duration
 	// Now is the clock events' ingestion times are read from; time.Now if nil.
 	Now func() time.Time
+	// Ephemeral makes nothing durable: Sync does nothing. It is for engines whose data ends with them.
+	Ephemeral bool
 
 	disk disk // osDisk; tests put failing ones here
 }
@@ -137,15 +139,23 @@ func OpenWriter(dir, owner string, opts WriterOptions) (*Writer, error) {
 
 // OpenStream records that a stream exists, so that it is seen before it has an event.
 func (w *Writer) OpenStream(key StreamKey) error {
+	return w.open(Definition{Key: key, CreatedMS: w.opts.Now().UnixMilli(), Opened: true})
+}
+
+// KeepStream records that a stream exists since createdMS, and is to be kept when its events are gone.
+func (w *Writer) KeepStream(key StreamKey, createdMS int64) error {
+	return w.open(Definition{Key: key, CreatedMS: createdMS, Opened: true, Kept: true})
+}
+
+func (w *Writer) open(d Definition) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.prepare(key); err != nil {
+	if err := w.prepare(d.Key); err != nil {
 		return err
 	}
-	delete(w.known, key)
-	w.define(key, true)
+	w.define(d)
 	if err := w.flush(); err != nil {
-		return fmt.Errorf("opening log stream %s of %s: %w", key.Stream, key.Group, err)
+		return fmt.Errorf("opening log stream %s of %s: %w", d.Key.Stream, d.Key.Group, err)
 	}
 	return nil
 }
@@ -174,11 +184,11 @@ func (w *Writer) appendBatch(key StreamKey, n int, encode func(b []byte, i int, 
 	if err := w.prepare(key); err != nil {
 		return err
 	}
+	ingested := w.opts.Now().UnixMilli()
 	definition, ok := w.known[key]
 	if !ok {
-		definition = w.define(key, false)
+		definition = w.define(Definition{Key: key, CreatedMS: ingested})
 	}
-	ingested := w.opts.Now().UnixMilli()
 	for i := 0; i < n; {
 		start := len(w.buf)
 		w.buf = appendEventsHead(beginRecord(w.buf), definition, ingested)
@@ -228,13 +238,13 @@ func checkKey(key StreamKey) error {
 }
 
 // define adds a definition to the buffer and returns its offset.
-func (w *Writer) define(key StreamKey, opened bool) int64 {
+func (w *Writer) define(d Definition) int64 {
 	off := w.size + int64(len(w.buf))
-	w.buf = appendDefinition(w.buf, key, opened, w.opts.Now().UnixMilli())
+	w.buf = appendDefinition(w.buf, d)
 	if len(w.known) >= maxKnownStreams {
 		clear(w.known)
 	}
-	w.known[key] = off // gone with the segment if the buffer can't be written
+	w.known[d.Key] = off // gone with the segment if the buffer can't be written
 	return off
 }
 
@@ -348,7 +358,7 @@ func (w *Writer) Sync() error {
 // are those that are not, to be tried again.
 func (w *Writer) syncFiles(files []segmentFile, current segmentFile, newFile bool) (left []segmentFile, dirLeft bool, err error) {
 	for _, f := range files {
-		if ferr := f.Sync(); ferr != nil {
+		if ferr := w.syncFile(f); ferr != nil {
 			err = errors.Join(err, fmt.Errorf("log writer: syncing %s: %w", filepath.Base(f.Name()), ferr))
 			if f != current {
 				left = append(left, f)
@@ -359,12 +369,19 @@ func (w *Writer) syncFiles(files []segmentFile, current segmentFile, newFile boo
 			err = errors.Join(err, f.Close())
 		}
 	}
-	if newFile {
+	if newFile && !w.opts.Ephemeral {
 		if derr := w.opts.disk.syncDir(w.dir); derr != nil {
 			return left, true, errors.Join(err, fmt.Errorf("log writer: syncing %s: %w", w.dir, derr))
 		}
 	}
 	return left, false, err
+}
+
+func (w *Writer) syncFile(f segmentFile) error {
+	if w.opts.Ephemeral {
+		return nil
+	}
+	return f.Sync()
 }
 
 // Close makes everything appended durable and closes the segment. Appending to a closed Writer is an error.
