@@ -6,21 +6,31 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"time"
 
 	apibatch "github.com/batchbox/batchbox/internal/api/batch"
 	"github.com/batchbox/batchbox/internal/api/ecr"
+	"github.com/batchbox/batchbox/internal/api/iam"
+	"github.com/batchbox/batchbox/internal/api/sts"
 	"github.com/batchbox/batchbox/internal/awswire"
 	"github.com/batchbox/batchbox/internal/control"
+	"github.com/batchbox/batchbox/internal/identity"
 	"github.com/batchbox/batchbox/internal/registry"
 )
 
-// routes makes the mux of all AWS services.
-func (s *Server) routes() (*awswire.Mux, error) {
+// aws makes the mux of all AWS services; what is not theirs goes to fallback.
+func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 	var services []*awswire.Service
 	for _, make := range []func() (*awswire.Service, error){
 		func() (*awswire.Service, error) { return apibatch.New(s.engine) },
 		func() (*awswire.Service, error) {
 			return ecr.New(ecr.Options{Registry: s.registry, Docs: s.db, Endpoint: s.endpoint()})
+		},
+		func() (*awswire.Service, error) { return iam.New(iam.Options{Docs: s.db}) },
+		func() (*awswire.Service, error) {
+			return sts.New(sts.Options{
+				Docs: s.db, Sessions: identity.NewSessions(s.db, time.Now), Tokens: identity.NewTokenVerifier(s.db, nil),
+			})
 		},
 	} {
 		service, err := make()
@@ -31,31 +41,23 @@ func (s *Server) routes() (*awswire.Mux, error) {
 	}
 	return awswire.NewMux(awswire.Options{
 		Services: services, DefaultAccount: s.cfg.Account, DefaultRegion: s.cfg.Region, Logger: s.cfg.Logger,
+		Fallback: fallback,
 	})
 }
 
-// handler is everything on the clients' listener: batchbox's own pages, the registry, AWS.
-func (s *Server) handler(mux *awswire.Mux, token string) http.Handler {
-	top := http.NewServeMux()
-	top.HandleFunc(control.HealthPath, s.health)
-	top.Handle(control.ShutdownPath, control.ShutdownHandler(token, func() { s.askOnce.Do(func() { close(s.asked) }) }))
+// handler is everything on the clients' listener: AWS, and what is not AWS's: batchbox's own pages and the registry.
+func (s *Server) handler(token string) (http.Handler, error) {
+	own := http.NewServeMux()
+	own.HandleFunc(control.HealthPath, s.health)
+	own.Handle(control.ShutdownPath, control.ShutdownHandler(token, func() { s.askOnce.Do(func() { close(s.asked) }) }))
 	images := s.registry.Handler(registry.HandlerOptions{Endpoint: s.endpoint()})
-	top.Handle("/v2", images)
-	top.Handle("/v2/", images)
-	top.Handle("/", mux)
-	return &Guard{Next: rawPaths(top, mux), Logger: s.cfg.Logger}
-}
-
-// rawPaths keeps requests of AWS's API from http.ServeMux, which would clean their paths: an ARN in a path holds escaped
-// slashes.
-func rawPaths(own, aws http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.URL.Path) >= 4 && r.URL.Path[:4] == "/v1/" {
-			aws.ServeHTTP(w, r)
-			return
-		}
-		own.ServeHTTP(w, r)
-	})
+	own.Handle("/v2", images)
+	own.Handle("/v2/", images)
+	aws, err := s.aws(own)
+	if err != nil {
+		return nil, err
+	}
+	return &Guard{Next: aws, Logger: s.cfg.Logger}, nil
 }
 
 // health says that the engine answers, and which one it is.

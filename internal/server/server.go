@@ -177,10 +177,6 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 
 // serve opens the listener to clients.
 func (s *Server) serve() error {
-	mux, err := s.routes()
-	if err != nil {
-		return err
-	}
 	announced, withdraw, err := control.Announce(string(s.dir), control.Engine{
 		PID: os.Getpid(), URL: s.url, Version: s.cfg.Version, Started: time.Now(),
 	})
@@ -188,6 +184,10 @@ func (s *Server) serve() error {
 		return err
 	}
 	s.withdraw = withdraw
+	handler, err := s.handler(announced.Token)
+	if err != nil {
+		return err
+	}
 	if err := s.lock.SetListen(s.listener.Addr().String()); err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (s *Server) serve() error {
 	ctx, s.end = context.WithCancel(context.Background())
 	s.background.Go(func() { s.registry.Run(ctx) })
 	s.http = &http.Server{
-		Handler:           s.handler(mux, announced.Token),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          httpLog(s.cfg.Logger),

@@ -59,9 +59,13 @@ func New(e *engine.Engine) (*awswire.Service, error) {
 			awswire.Op("UntagResource", a.untagResource),
 			awswire.Op("ListTagsForResource", a.listTagsForResource),
 		},
-		Refused:     refused,
-		RefusedCode: "ClientException",
-		MapError:    mapError,
+		Refused:        refused,
+		RefusedCode:    clientException,
+		BadRequestCode: clientException,
+		MissingCode:    clientException,
+		InternalCode:   serverException,
+		BadRequestText: wrapped,
+		MapError:       mapError,
 		// SubmitJob and RegisterJobDefinition have far smaller limits of their own; this one bounds what is read at all.
 		MaxBody: 256 << 10,
 	}
@@ -90,8 +94,19 @@ var refused = func() map[string]string {
 	return m
 }()
 
-// mapError puts the domain's errors on the wire. The Batch API has two exceptions (API reference, "Common Errors" of each
-// operation); requests that break a rule of their own carry the service's wrapper around the text.
+// The two exceptions of the Batch API (API reference, "Errors" of each operation).
+const (
+	clientException = "ClientException"
+	serverException = "ServerException"
+)
+
+// wrapped is the form in which the service puts refusals of a request's own content.
+func wrapped(c *awswire.Call, text string) string {
+	return fmt.Sprintf("Error executing request, Exception : %s, RequestId: %s", text, c.RequestID)
+}
+
+// mapError puts the domain's errors on the wire; requests that break a rule of their own carry the service's wrapper around the
+// text.
 func mapError(c *awswire.Call, err error) *awswire.Error {
 	var e *batch.Error
 	if !errors.As(err, &e) {
@@ -99,14 +114,11 @@ func mapError(c *awswire.Call, err error) *awswire.Error {
 	}
 	switch e.Code {
 	case batch.Invalid:
-		return &awswire.Error{
-			Code:    "ClientException",
-			Message: fmt.Sprintf("Error executing request, Exception : %s, RequestId: %s", e.Message, c.RequestID),
-		}
+		return &awswire.Error{Code: clientException, Message: wrapped(c, e.Message)}
 	case batch.Refused, batch.Unsupported:
-		return &awswire.Error{Code: "ClientException", Message: e.Message}
+		return &awswire.Error{Code: clientException, Message: e.Message}
 	default:
-		return &awswire.Error{Code: "ServerException", Message: e.Message, Server: true, Cause: err}
+		return &awswire.Error{Code: serverException, Message: e.Message, Server: true, Cause: err}
 	}
 }
 
