@@ -7,13 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
@@ -80,6 +83,9 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	if cfg.Region == "" {
 		cfg.Region = DefaultRegion
 	}
+	transport := awshttp.NewBuildableClient().GetTransport()
+	transport.MaxIdleConnsPerHost = 64 // clients that work side by side keep their connections
+	cfg.HTTPClient = &http.Client{Transport: plainBodies{transport}}
 	// The instance metadata service is the last link of the SDK's chain of credentials, and on a machine without one it is
 	// missed only after a second and more.
 	without, err := config.LoadDefaultConfig(ctx, append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))...)
@@ -94,6 +100,19 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 		cfg.Credentials = credentials.NewStaticCredentialsProvider(MadeUp, MadeUp, "")
 	}
 	return cfg, nil
+}
+
+// plainBodies hides from net/http that the SDK's request bodies can write themselves. smithy-go's answers io.EOF to that once
+// it is closed; when the engine answers before net/http has looked for the body's end, net/http takes this for a broken
+// request, drops the connection and fails the call, and the SDK tries again only after a pause.
+type plainBodies struct{ http.RoundTripper }
+
+func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r = r.WithContext(r.Context()) // a copy: a RoundTripper must not change its request
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return p.RoundTripper.RoundTrip(r)
 }
 
 // Local says whether the configuration's endpoint is on this machine's loopback interface.
