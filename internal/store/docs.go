@@ -22,7 +22,8 @@ type Reader interface {
 	// Get decodes the document into v (a pointer); false if there is none.
 	Get(p batch.Partition, kind, key string, v any) (bool, error)
 	// List calls fn for each document of kind whose key starts with prefix, in ascending key order (bytes); raw is valid
-	// during the call only. fn returns false to stop.
+	// during the call only. fn returns false to stop. In an Update fn may write; whether a document it adds or deletes ahead
+	// of the walk is still shown is not defined.
 	List(p batch.Partition, kind, prefix string, fn func(key string, raw []byte) (bool, error)) error
 }
 

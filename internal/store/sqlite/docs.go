@@ -37,7 +37,7 @@ func (r docReader) List(p batch.Partition, kind, prefix string, fn func(key stri
 	if err != nil || !ok {
 		return err
 	}
-	return listDocs(r.c, part, kind, prefix, fn)
+	return listDocs(r.c, part, kind, prefix, prefix, fn)
 }
 
 type docWriter struct{ t *tx }
@@ -57,25 +57,42 @@ func (w docWriter) List(p batch.Partition, kind, prefix string, fn func(key stri
 	if err != nil {
 		return err
 	}
-	// fn may write: it is called when the walk is over.
-	type doc struct {
-		key string
-		raw []byte
-	}
-	var docs []doc
-	if err := listDocs(w.t.c, part, kind, prefix, func(key string, raw []byte) (bool, error) {
-		docs = append(docs, doc{key, raw})
-		return true, nil
-	}); err != nil {
-		w.t.note(err)
-		return err
-	}
-	for _, d := range docs {
-		if more, err := fn(d.key, d.raw); err != nil || !more {
+	// fn may write, so it is not called while a statement walks the table, but between one handful and the next.
+	for from, first := prefix, true; ; first = false {
+		docs, err := w.handful(part, kind, prefix, from, first)
+		if err != nil {
 			return err
 		}
+		for _, d := range docs {
+			if more, err := fn(d.key, d.raw); err != nil || !more {
+				return err
+			}
+			from = d.key
+		}
+		if len(docs) < handful {
+			return nil
+		}
 	}
-	return nil
+}
+
+const handful = 64
+
+type doc struct {
+	key string
+	raw []byte
+}
+
+// handful reads some documents with the prefix, from a key on, with or without it.
+func (w docWriter) handful(part int64, kind, prefix, from string, inclusive bool) ([]doc, error) {
+	var docs []doc
+	err := listDocs(w.t.c, part, kind, prefix, from, func(key string, raw []byte) (bool, error) {
+		if inclusive || key != from {
+			docs = append(docs, doc{key, raw})
+		}
+		return len(docs) < handful, nil
+	})
+	w.t.note(err)
+	return docs, err
 }
 
 func (w docWriter) Put(p batch.Partition, kind, key string, v any) error {
@@ -114,13 +131,13 @@ func getDoc(c *conn, part int64, kind, key string, v any) (bool, error) {
 	return true, nil
 }
 
-// listDocs walks the keys with the prefix. The keys compare by bytes, so those with a prefix are together.
-func listDocs(c *conn, part int64, kind, prefix string, fn func(key string, raw []byte) (bool, error)) error {
+// listDocs walks the keys with the prefix from a key on. The keys compare by bytes, so those with a prefix are together.
+func listDocs(c *conn, part int64, kind, prefix, from string, fn func(key string, raw []byte) (bool, error)) error {
 	return c.each(func(cur *cursor) (bool, error) {
 		key := cur.text(0)
 		if len(key) < len(prefix) || key[:len(prefix)] != prefix {
 			return false, nil
 		}
 		return fn(key, cur.blob(1))
-	}, "SELECT key, value FROM docs WHERE part = ? AND kind = ? AND key >= ? ORDER BY key", part, kind, prefix)
+	}, "SELECT key, value FROM docs WHERE part = ? AND kind = ? AND key >= ? ORDER BY key", part, kind, from)
 }

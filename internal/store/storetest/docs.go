@@ -115,8 +115,13 @@ func testDocs(t *testing.T, open Open) {
 			return nil
 		})
 	})
-	// A list while its documents go.
+	// A list while its documents go, longer than any piece it is read in.
 	update(t, s, func(w store.Writer) error {
+		for i := range 300 {
+			if err := w.Put(here, "k", fmt.Sprint("a", i), document{}); err != nil {
+				return err
+			}
+		}
 		return w.List(here, "k", "a", func(key string, _ []byte) (bool, error) {
 			ok, err := w.Delete(here, "k", key)
 			if !ok {
