@@ -27,6 +27,8 @@ type launcher struct {
 	conn *net.UnixConn
 	// userns is the launcher's user namespace; nil if it has none of its own.
 	userns *os.File
+	// maxNofile is the most open files that containers can be allowed.
+	maxNofile uint64
 	// gone is closed when the process is no more.
 	gone chan struct{}
 
@@ -98,7 +100,9 @@ func startLauncher(ctx context.Context, exe *os.File, ids *idMaps, dir *os.File,
 			return nil, err
 		}
 	}
-	raiseLimits(cmd.Process.Pid)
+	if l.maxNofile, err = raiseLimits(cmd.Process.Pid); err != nil {
+		return nil, err
+	}
 
 	ready := make(chan error, 1)
 	id := l.expect(&readiness{ready})
@@ -146,25 +150,33 @@ func allCapabilities() ([]uintptr, error) {
 	return all, nil
 }
 
-// raiseLimits lifts the launcher's hard limits, which containers inherit and can not raise from inside a user namespace.
-// Without root this does nothing, and containers have what the user has.
-func raiseLimits(pid int) {
-	for _, r := range []int{unix.RLIMIT_CORE, unix.RLIMIT_MEMLOCK, unix.RLIMIT_MSGQUEUE, unix.RLIMIT_NPROC, unix.RLIMIT_SIGPENDING, unix.RLIMIT_STACK} {
+// raiseLimits lifts the launcher's hard limits, as far as this process may (CAP_SYS_RESOURCE): containers inherit them, and
+// can not raise them from inside a user namespace. It returns that of open files.
+func raiseLimits(pid int) (nofile uint64, err error) {
+	for _, r := range limits {
 		var l unix.Rlimit
-		if unix.Prlimit(pid, r, nil, &l) == nil {
-			l.Max = unix.RLIM_INFINITY
-			_ = unix.Prlimit(pid, r, &l, nil)
+		if err := unix.Prlimit(pid, r, nil, &l); err != nil {
+			return 0, fmt.Errorf("prlimit: %w", err)
+		}
+		most := uint64(unix.RLIM_INFINITY)
+		if r == unix.RLIMIT_NOFILE {
+			most = kernelNofile
+		}
+		if most > l.Max {
+			raised := unix.Rlimit{Cur: l.Cur, Max: most}
+			if unix.Prlimit(pid, r, &raised, nil) == nil {
+				l = raised
+			}
+		}
+		if r == unix.RLIMIT_NOFILE {
+			nofile = l.Max
 		}
 	}
-	var l unix.Rlimit
-	if unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &l) == nil && l.Max < maxNofile {
-		l.Max = maxNofile
-		_ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &l, nil)
-	}
+	return nofile, nil
 }
 
-// maxNofile is the kernel's own bound on RLIMIT_NOFILE unless somebody changed it (fs.nr_open).
-const maxNofile = 1 << 20
+// kernelNofile is the kernel's own bound on RLIMIT_NOFILE unless somebody changed it (fs.nr_open).
+const kernelNofile = 1 << 20
 
 // readiness waits for EventReady.
 type readiness struct{ c chan error }
@@ -183,14 +195,16 @@ func (r *readiness) lost() { r.c <- errLauncherGone }
 // expect registers a receiver and returns the id of its request.
 func (l *launcher) expect(r receiver) uint64 {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.last++
-	if l.waiting == nil {
-		go r.lost()
-		return l.last
+	id, gone := l.last, l.waiting == nil
+	if !gone {
+		l.waiting[id] = r
 	}
-	l.waiting[l.last] = r
-	return l.last
+	l.mu.Unlock()
+	if gone {
+		r.lost()
+	}
+	return id
 }
 
 func (l *launcher) forget(id uint64) {
@@ -237,10 +251,7 @@ func (l *launcher) receive() {
 		}
 	}
 	_ = l.conn.Close()
-	l.awaitExit()
-	if l.userns != nil {
-		_ = l.userns.Close()
-	}
+	_ = l.cmd.Wait() // how it ended is of no interest
 	l.mu.Lock()
 	left := l.waiting
 	l.waiting = nil
@@ -249,15 +260,6 @@ func (l *launcher) receive() {
 		r.lost()
 	}
 	close(l.gone)
-}
-
-// launcherPatience is how long a launcher may take to end: it finishes removing directories first.
-const launcherPatience = 10 * time.Second
-
-func (l *launcher) awaitExit() {
-	late := time.AfterFunc(launcherPatience, func() { _ = l.cmd.Process.Kill() })
-	defer late.Stop()
-	_ = l.cmd.Wait() // how it ended is of no interest
 }
 
 // rights is the descriptor in a control message, if there is one.
@@ -283,11 +285,19 @@ func (l *launcher) alive() bool {
 	}
 }
 
-// close ends the launcher, and with it every container it started.
+// launcherPatience is how long a launcher may take to end: it finishes removing directories first.
+const launcherPatience = 10 * time.Second
+
+// close ends the launcher, and with it every container it started. It is called once.
 func (l *launcher) close() error {
 	// It sees the end of what it can read, and removes what it was asked to before it goes.
 	err := l.conn.CloseWrite()
+	late := time.AfterFunc(launcherPatience, func() { _ = l.cmd.Process.Kill() })
 	<-l.gone
+	late.Stop()
+	if l.userns != nil {
+		_ = l.userns.Close()
+	}
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ENOTCONN) {
 		return nil
 	}

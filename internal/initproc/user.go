@@ -1,0 +1,113 @@
+package initproc
+
+import (
+	"errors"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// identity is who a program runs as.
+type identity struct {
+	uid, gid int
+	groups   []int // supplementary
+	home     string
+}
+
+// maxID is the largest user or group id container engines accept.
+const maxID = 1<<31 - 1
+
+var errIDRange = errors.New("uids and gids must be in range 0-" + strconv.Itoa(maxID))
+
+// resolveUser finds out who "user", "uid", "user:group" ... is by the contents of the container's /etc/passwd and
+// /etc/group, by the rules of container engines: the first entry with that name or number counts; a number needs no
+// entry; without a group the user's own is taken, with its supplementary groups; an explicit group is the only one. The
+// error texts are those of runc.
+func resolveUser(spec, passwd, group string) (identity, error) {
+	name, groupName, _ := strings.Cut(spec, ":")
+	id := identity{home: "/"}
+	uid, uidErr := parseID(name)
+	account := ""
+	for f := range entries(passwd, 4) {
+		entryUID, err1 := parseID(f[2])
+		entryGID, err2 := parseID(f[3])
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		if name == "" && entryUID == 0 || f[0] == name || uidErr == nil && entryUID == uid {
+			account, id.uid, id.gid = f[0], entryUID, entryGID
+			if len(f) > 5 && f[5] != "" {
+				id.home = f[5]
+			}
+			break
+		}
+	}
+	if account == "" && name != "" {
+		if errors.Is(uidErr, errIDRange) {
+			return identity{}, uidErr
+		}
+		if uidErr != nil {
+			return identity{}, errors.New("unable to find user " + name + ": no matching entries in passwd file")
+		}
+		id.uid = uid
+	}
+	if groupName != "" {
+		return id.inGroup(groupName, group)
+	}
+	if account == "" {
+		return id, nil
+	}
+	for f := range entries(group, 4) {
+		gid, err := parseID(f[2])
+		if err == nil && slices.Contains(strings.Split(f[3], ","), account) {
+			id.groups = append(id.groups, gid)
+		}
+	}
+	return id, nil
+}
+
+func (id identity) inGroup(name, group string) (identity, error) {
+	gid, gidErr := parseID(name)
+	for f := range entries(group, 3) {
+		entryGID, err := parseID(f[2])
+		if err == nil && (f[0] == name || gidErr == nil && entryGID == gid) {
+			id.gid = entryGID
+			return id, nil
+		}
+	}
+	if errors.Is(gidErr, errIDRange) {
+		return identity{}, gidErr
+	}
+	if gidErr != nil {
+		return identity{}, errors.New("unable to find group " + name + ": no matching entries in group file")
+	}
+	id.gid = gid
+	return id, nil
+}
+
+func parseID(s string) (int, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	if n < 0 || n > maxID {
+		return 0, errIDRange
+	}
+	return int(n), nil
+}
+
+// entries yields the fields of each entry of a passwd or group file that has at least min of them.
+func entries(file string, min int) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		for line := range strings.SplitSeq(file, "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" || line[0] == '#' {
+				continue
+			}
+			if f := strings.Split(line, ":"); len(f) >= min && !yield(f) {
+				return
+			}
+		}
+	}
+}

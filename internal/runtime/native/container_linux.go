@@ -1,0 +1,190 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/batchbox/batchbox/internal/initproc"
+	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/cgroup"
+)
+
+// container is one container, from before its start until everything of it is removed. It implements runtime.Handle.
+type container struct {
+	r        *Runtime
+	launcher *launcher
+	name     string
+	root     *rootfs
+	group    *cgroup.Group
+	network  *membership
+	storage  *storageWatch
+
+	// requested is set when an end will be reported.
+	requested bool
+	launched  chan error
+	pid       int
+
+	mu    sync.Mutex
+	pidfd *os.File // nil before the launch and after the end
+	// Set before ended is closed.
+	status       unix.WaitStatus
+	launcherDied bool
+	ended        chan struct{}
+}
+
+var _ runtime.Handle = (*container)(nil)
+
+// event implements receiver.
+func (c *container) event(e *initproc.Event, pidfd *os.File) bool {
+	switch e.Kind {
+	case initproc.EventLaunched:
+		c.mu.Lock()
+		c.pid, c.pidfd = e.PID, pidfd
+		c.mu.Unlock()
+		c.launched <- nil
+		return true
+	case initproc.EventFailed:
+		c.launched <- errors.New(e.Text)
+		return false
+	case initproc.EventExited:
+		c.status = unix.WaitStatus(e.Status)
+		c.end()
+	}
+	return false
+}
+
+// lost implements receiver: with the launcher its containers die, which takes the kernel a moment.
+func (c *container) lost() {
+	c.launcherDied = true
+	c.mu.Lock()
+	pidfd := c.pidfd
+	c.mu.Unlock()
+	if pidfd == nil {
+		c.launched <- errLauncherGone
+		c.end()
+		return
+	}
+	_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0)
+	// As long as it lives, or its parent has not waited for it, poll blocks.
+	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+			break
+		}
+	}
+	c.end()
+}
+
+func (c *container) end() {
+	c.mu.Lock()
+	if c.pidfd != nil {
+		_ = c.pidfd.Close()
+		c.pidfd = nil
+	}
+	c.mu.Unlock()
+	close(c.ended)
+}
+
+// PID implements runtime.Handle.
+func (c *container) PID() int { return c.pid }
+
+// Signal implements runtime.Handle.
+func (c *container) Signal(sig string) error {
+	n, err := runtime.SignalNumber(sig)
+	if err != nil {
+		return err
+	}
+	return c.signal(n)
+}
+
+// Kill implements runtime.Handle. With process 1 the kernel ends all others of its pid namespace.
+func (c *container) Kill() error { return c.signal(unix.SIGKILL) }
+
+func (c *container) signal(sig syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pidfd == nil {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(int(c.pidfd.Fd()), sig, nil, 0); err != nil && err != unix.ESRCH {
+		return fmt.Errorf("signal %v to container %s: %w", sig, c.name, err)
+	}
+	return nil
+}
+
+// Wait implements runtime.Handle.
+func (c *container) Wait() runtime.Exit {
+	<-c.ended
+	exit := c.exit()
+	c.remove()
+	return exit
+}
+
+func (c *container) exit() runtime.Exit {
+	if c.launcherDied {
+		return runtime.Exit{Err: errLauncherGone.Error()}
+	}
+	if reason := c.storage.stop(); reason != "" {
+		return runtime.Exit{Code: exitCode(c.status), Err: reason}
+	}
+	exit := runtime.Exit{Code: exitCode(c.status)}
+	if exit.Code != 0 && c.group != nil {
+		kills, err := c.group.OOMKills()
+		if err != nil {
+			c.r.options.Log.Warn("read a container's memory events", "container", c.name, "error", err)
+		}
+		exit.OOM = kills > 0
+	}
+	return exit
+}
+
+func exitCode(ws unix.WaitStatus) int {
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
+
+// abandon undoes a start that failed.
+func (c *container) abandon() {
+	if c.requested {
+		_ = c.Kill()
+		<-c.ended
+	}
+	c.remove()
+}
+
+// remove removes what is left of a container whose processes have ended.
+func (c *container) remove() {
+	log := c.r.options.Log.With("container", c.name)
+	if c.group != nil {
+		if err := removeGroup(c.group); err != nil {
+			log.Warn("remove control group", "error", err)
+		}
+	}
+	c.network.leave()
+	if c.root != nil {
+		if err := c.root.release(); err != nil {
+			log.Warn("remove the root file system", "error", err)
+		}
+	}
+	c.r.mu.Lock()
+	delete(c.r.live, c.name)
+	c.r.mu.Unlock()
+}
+
+// removeGroup removes a group, a few times if the kernel has not noticed yet that it is empty.
+func removeGroup(g *cgroup.Group) error {
+	err := g.Remove()
+	for pause := time.Millisecond; errors.Is(err, unix.EBUSY) && pause < time.Second; pause *= 2 {
+		time.Sleep(pause)
+		err = g.Remove()
+	}
+	return err
+}
