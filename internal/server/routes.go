@@ -75,7 +75,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		Account string `json:"account"`
 		Region  string `json:"region"`
 		DataDir string `json:"dataDir"`
-	}{"ok", s.cfg.Version, os.Getpid(), s.cfg.Runtime, s.cfg.Account, s.cfg.Region, string(s.dir)})
+	}{"ok", s.cfg.Version, os.Getpid(), s.runtime.Name, s.cfg.Account, s.cfg.Region, string(s.dir)})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	goruntime "runtime"
 
@@ -11,17 +10,10 @@ import (
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/runtime"
-	"github.com/batchbox/batchbox/internal/runtime/process"
 	"github.com/batchbox/batchbox/internal/supervisor"
 )
 
-// RuntimeAuto takes the first runtime that works on this machine.
-const RuntimeAuto = "auto"
-
 type runtimeReport = runtime.Report
-
-// rootfsOf is the form of image a runtime starts from, and whether it can mount.
-func rootfsOf(name string) (runtime.RootfsForm, bool) { return runtime.RootfsFlat, false }
 
 // preparer is the launcher's Images over the image cache.
 type preparer struct {
@@ -56,19 +48,6 @@ func platform(architecture string) string {
 	}
 }
 
-// resolve is the process runtime's Resolver.
-func resolve(root string, argv, env []string, dir string) (process.Program, error) {
-	entry, err := image.ResolveEntrypoint(root, argv, env, dir)
-	if err != nil {
-		return process.Program{}, err
-	}
-	file, hostArgv, err := entry.HostArgv(argv)
-	if err != nil {
-		return process.Program{}, err
-	}
-	return process.Program{Path: file, Argv: hostArgv, Dir: entry.HostDir}, nil
-}
-
 // extraEnv are the variables the user adds to every container.
 type extraEnv []string
 
@@ -85,7 +64,7 @@ type SupervisorConfig struct {
 // RunSupervisor is the supervisor process of a data directory, until it has nothing left to do.
 func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	dir := layout(cfg.DataDir)
-	rt, err := openRuntime(ctx, cfg.Runtime)
+	rt, err := openRuntime(ctx, cfg.Runtime, runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), log: cfg.Logger})
 	if err != nil {
 		return err
 	}
@@ -99,14 +78,4 @@ func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	return supervisor.Main(ctx, supervisor.ServeOptions{
 		Dir: dir.supervisor(), Runtimes: []runtime.Runtime{rt}, Logs: sink, Logger: cfg.Logger,
 	})
-}
-
-// openRuntime makes a runtime by name.
-func openRuntime(_ context.Context, name string) (runtime.Runtime, error) {
-	switch name {
-	case RuntimeAuto, process.Name:
-		return process.New(process.Options{Resolve: resolve})
-	default:
-		return nil, fmt.Errorf("there is no runtime %q", name)
-	}
 }

@@ -39,6 +39,7 @@ type Server struct {
 	launcher *launcher.Launcher
 	owner    *supervisor.Client
 	engine   *engine.Engine
+	runtime  RuntimeStatus
 	listener net.Listener
 	http     *http.Server
 	withdraw func() error
@@ -137,12 +138,15 @@ func (s *Server) openStores(ctx context.Context) (err error) {
 }
 
 func (s *Server) startEngine(ctx context.Context) (err error) {
-	form, mounts := rootfsOf(s.cfg.Runtime)
+	if s.runtime, err = chooseRuntime(ctx, s.cfg.Runtime, s.cfg.Logger); err != nil {
+		return err
+	}
+	can := s.runtime.Capabilities
 	s.launcher = launcher.New(launcher.Config{
 		Connect:     s.connect,
-		Images:      preparer{cache: s.images, form: form},
+		Images:      preparer{cache: s.images, form: can.Rootfs},
 		Groups:      s.logs,
-		Volumes:     launcher.Volumes{HostPaths: s.cfg.HostPaths, EFS: s.cfg.EFS, Supported: mounts},
+		Volumes:     launcher.Volumes{HostPaths: s.cfg.HostPaths, EFS: s.cfg.EFS, Supported: can.Mounts},
 		Extra:       extraEnv(s.cfg.ContainerEnv),
 		StopTimeout: s.cfg.Limits.StopGrace,
 		Clock:       systemClock{},
@@ -164,7 +168,7 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 		}
 		command = []string{self, "supervisor"}
 	}
-	command = append(command[:len(command):len(command)], "--data-dir", string(s.dir), "--runtime", s.cfg.Runtime)
+	command = append(command[:len(command):len(command)], "--data-dir", string(s.dir), "--runtime", s.runtime.Name)
 	owner, err := supervisor.NewClient(supervisor.ClientOptions{
 		Dir: s.dir.supervisor(), Command: command, Known: known, Reports: reports, Missing: missing, Logger: s.cfg.Logger,
 	})

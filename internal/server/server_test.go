@@ -60,7 +60,7 @@ type bench struct {
 func start(t testing.TB) *bench {
 	t.Helper()
 	s, err := server.Start(context.Background(), server.Config{
-		Listen: "127.0.0.1:0", Ephemeral: true, Runtime: "process",
+		Listen: "127.0.0.1:0", Ephemeral: true, Runtime: os.Getenv("BATCHBOX_TEST_RUNTIME"),
 		Logger: slog.New(slog.NewTextHandler(&testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
 	if err != nil {

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/batchbox/batchbox/internal/image"
+	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/native"
+	"github.com/batchbox/batchbox/internal/runtime/process"
+)
+
+// RuntimeAuto takes the first runtime that works on this machine.
+const RuntimeAuto = "auto"
+
+// runtimePlace is where a runtime keeps its things, and for whom.
+type runtimePlace struct {
+	stateDir string
+	owner    string
+	log      *slog.Logger
+}
+
+// runtimeKind is a runtime batchbox knows by name.
+type runtimeKind struct {
+	name string
+	// auto: RuntimeAuto may take it.
+	auto bool
+	open func(ctx context.Context, at runtimePlace) (runtime.Runtime, error)
+}
+
+// runtimeKinds are in the order in which RuntimeAuto tries them.
+var runtimeKinds = []runtimeKind{
+	{native.Name, true, func(ctx context.Context, at runtimePlace) (runtime.Runtime, error) {
+		return native.New(ctx, native.Options{StateDir: at.stateDir, Owner: at.owner, Log: at.log})
+	}},
+	{process.Name, true, func(context.Context, runtimePlace) (runtime.Runtime, error) {
+		return process.New(process.Options{Resolve: resolve})
+	}},
+}
+
+// resolve is the process runtime's Resolver.
+func resolve(root string, argv, env []string, dir string) (process.Program, error) {
+	entry, err := image.ResolveEntrypoint(root, argv, env, dir)
+	if err != nil {
+		return process.Program{}, err
+	}
+	file, hostArgv, err := entry.HostArgv(argv)
+	if err != nil {
+		return process.Program{}, err
+	}
+	return process.Program{Path: file, Argv: hostArgv, Dir: entry.HostDir}, nil
+}
+
+// openRuntime makes the runtime of a name.
+func openRuntime(ctx context.Context, name string, at runtimePlace) (runtime.Runtime, error) {
+	for _, k := range runtimeKinds {
+		if k.name == name {
+			return k.open(ctx, at)
+		}
+	}
+	return nil, fmt.Errorf("there is no runtime %q; there are %s and %s", name, strings.Join(runtimeNames(), ", "), RuntimeAuto)
+}
+
+func runtimeNames() []string {
+	names := make([]string, len(runtimeKinds))
+	for i, k := range runtimeKinds {
+		names[i] = k.name
+	}
+	return names
+}
+
+// RuntimeStatus says whether a runtime works on this machine.
+type RuntimeStatus struct {
+	Name         string
+	Err          error // nil: it works
+	Capabilities runtime.Capabilities
+	// Chosen: RuntimeAuto takes this one.
+	Chosen bool
+}
+
+// TryRuntimes opens every runtime once, in a temporary place, and says which work.
+func TryRuntimes(ctx context.Context) ([]RuntimeStatus, error) {
+	return tryRuntimes(ctx, func(runtimeKind) bool { return true }, false)
+}
+
+func tryRuntimes(ctx context.Context, wanted func(runtimeKind) bool, first bool) (all []RuntimeStatus, err error) {
+	dir, err := os.MkdirTemp("", "batchbox-try-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	chosen := false
+	for _, k := range runtimeKinds {
+		if !wanted(k) || chosen && first {
+			continue
+		}
+		s := RuntimeStatus{Name: k.name}
+		rt, err := k.open(ctx, runtimePlace{stateDir: filepath.Join(dir, k.name), owner: dir, log: slog.New(slog.DiscardHandler)})
+		if s.Err = err; err == nil {
+			s.Capabilities = rt.Capabilities()
+			s.Chosen, chosen = k.auto && !chosen, chosen || k.auto
+			if err := rt.Close(); err != nil {
+				return all, err
+			}
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// chooseRuntime finds out which runtime a name means on this machine, and what it can do.
+func chooseRuntime(ctx context.Context, name string, log *slog.Logger) (RuntimeStatus, error) {
+	if name != RuntimeAuto && !slices.Contains(runtimeNames(), name) {
+		_, err := openRuntime(ctx, name, runtimePlace{})
+		return RuntimeStatus{}, err
+	}
+	all, err := tryRuntimes(ctx, func(k runtimeKind) bool { return k.name == name || name == RuntimeAuto && k.auto }, true)
+	if err != nil {
+		return RuntimeStatus{}, err
+	}
+	var why []error
+	for _, s := range all {
+		if s.Err == nil {
+			log.Info("container runtime", "runtime", s.Name, "isolated", s.Capabilities.Isolated, "others", errors.Join(why...))
+			return s, nil
+		}
+		why = append(why, fmt.Errorf("%s: %w", s.Name, s.Err))
+	}
+	return RuntimeStatus{}, fmt.Errorf("no container runtime works here: %w", errors.Join(why...))
+}
