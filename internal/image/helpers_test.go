@@ -199,6 +199,11 @@ func (b *bench) prepare(ref string, form runtime.RootfsForm) *Prepared {
 	return p
 }
 
+func (b *bench) ref(s string) name.Reference {
+	b.t.Helper()
+	return must(name.ParseReference(b.endpoint.RepositoryURI(def, s)))(b.t)
+}
+
 func read(t testing.TB, name string) string {
 	t.Helper()
 	return string(must(os.ReadFile(name))(t))

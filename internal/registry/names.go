@@ -74,6 +74,9 @@ func (e Endpoint) URL() string {
 
 // owns says whether host (with or without a port) is one of this engine's names.
 func (e Endpoint) owns(host string) bool {
+	if e.Host == "" {
+		return false
+	}
 	if host == e.Host {
 		return true
 	}
