@@ -8,5 +8,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 no_arguments "$@"
 
 cd "$root"
-go build -o "$bin/" ./cmd/batchbox ./tests/batchtest
-mv "$bin/batchtest" "$bin/test-runner"
+go build -o "$bin/batchbox" ./cmd/batchbox
+go build -o "$bin/test-runner" ./tests/batchtest

@@ -172,6 +172,7 @@ func environment(ctx context.Context, cfg aws.Config, changes []stack.Change) (s
 	set("JOB_QUEUE_ARN", first(stack.JobQueue))
 	set("JOB_DEFINITION_ARN", first(stack.JobDefinition))
 	set("AWS_REGION", cfg.Region)
+	set("AWS_DEFAULT_REGION", cfg.Region) // what the AWS CLI before version 2 reads
 	if cfg.BaseEndpoint == nil {
 		return b.String(), nil
 	}

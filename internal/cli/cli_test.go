@@ -272,13 +272,13 @@ func TestEnvironmentOfAnApply(t *testing.T) {
 		{Resource: stack.Resource{Kind: stack.JobDefinition}, ARN: "arn:d"},
 	}
 	got, err := environment(t.Context(), cfg, changes)
-	want := "# Written by batchbox apply. To use it: source this file.\nexport JOB_QUEUE_ARN='arn:q'\\''1'\nexport JOB_DEFINITION_ARN='arn:d'\nexport AWS_REGION='us-east-1'\n" +
+	want := "# Written by batchbox apply. To use it: source this file.\nexport JOB_QUEUE_ARN='arn:q'\\''1'\nexport JOB_DEFINITION_ARN='arn:d'\nexport AWS_REGION='us-east-1'\nexport AWS_DEFAULT_REGION='us-east-1'\n" +
 		"export AWS_ENDPOINT_URL='http://127.0.0.1:4566'\nexport AWS_ACCESS_KEY_ID='batchbox'\nexport AWS_SECRET_ACCESS_KEY='batchbox'\n"
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("error %v, -want +got\n%s", err, diff)
 	}
 	got, err = environment(t.Context(), aws.Config{Region: "us-east-1"}, nil)
-	if want := "# Written by batchbox apply. To use it: source this file.\nexport AWS_REGION='us-east-1'\n"; err != nil || got != want {
+	if want := "# Written by batchbox apply. To use it: source this file.\nexport AWS_REGION='us-east-1'\nexport AWS_DEFAULT_REGION='us-east-1'\n"; err != nil || got != want {
 		t.Errorf("on AWS itself: %q, error %v", got, err)
 	}
 }

@@ -24,6 +24,7 @@ type service struct {
 	throttles int    // how many of the next calls of each operation are refused for being too many
 	children  []*fakeChild
 	noGroup   bool
+	noReading bool // reads of logs are refused
 	logConfig map[string]any
 	change    func(s *service)
 }
@@ -214,6 +215,9 @@ func page(in map[string]any, all []any, size int, member string) map[string]any 
 func (s *service) filterLogEvents(in map[string]any) (out any, fault string) {
 	if s.noGroup || in["logGroupName"] != s.group() {
 		return nil, "ResourceNotFoundException"
+	}
+	if s.noReading {
+		return nil, "AccessDeniedException"
 	}
 	prefix, _ := in["logStreamNamePrefix"].(string)
 	events := []any{}

@@ -40,6 +40,9 @@ func (r *runner) readLogs(ctx context.Context, job types.JobDetail, children []*
 			}
 		}
 		if err != nil {
+			for _, c := range pending {
+				c.log = nil // half a log says nothing
+			}
 			return err
 		}
 		now := time.Now()

@@ -223,6 +223,15 @@ func TestLogsThatCanNotBeRead(t *testing.T) {
 	}
 }
 
+func TestLogsThatMayNotBeRead(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(s *service) { s.noReading = true })
+	stdout, _, code := s.run(t, t.Context(), array(2, twoItems)...)
+	if code != 1 || !strings.Contains(stdout, "problem: read logs: FilterLogEvents: AccessDeniedException: absent\n") || !strings.Contains(stdout, "0      log not read\n1      log not read\n") {
+		t.Errorf("exit code %d, stdout\n%s", code, stdout)
+	}
+}
+
 func TestNoServiceAnswers(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
