@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/escapetest"
 	"github.com/batchbox/batchbox/internal/runtime/runtimetest"
 	"github.com/batchbox/batchbox/internal/testenv"
 )
@@ -53,4 +54,28 @@ func TestConformanceWithoutUserNamespace(t *testing.T) {
 		Image:  layers,
 		Starts: 100,
 	})
+}
+
+func TestEscape(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	for name, plain := range map[string]bool{"UserNamespace": false, "NoUserNamespace": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rt, err := New(t.Context(), Options{
+				StateDir:        t.TempDir(),
+				Owner:           t.TempDir(),
+				MaxPIDs:         200,
+				NoUserNamespace: plain,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := rt.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			escapetest.Run(t, escapetest.Harness{Runtime: rt, Image: layers, MaxPIDs: 200})
+		})
+	}
 }
