@@ -53,11 +53,11 @@ func (s *Server) handler(token string) (http.Handler, error) {
 	images := s.registry.Handler(registry.HandlerOptions{Endpoint: s.endpoint()})
 	own.Handle("/v2", images)
 	own.Handle("/v2/", images)
-	aws, err := s.aws(own)
-	if err != nil {
+	var err error
+	if s.mux, err = s.aws(own); err != nil {
 		return nil, err
 	}
-	return &Guard{Next: aws, Logger: s.cfg.Logger}, nil
+	return &Guard{Next: s.mux, Logger: s.cfg.Logger}, nil
 }
 
 // health says that the engine answers, and which one it is.

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/batchbox/batchbox/internal/awswire"
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/control"
 	"github.com/batchbox/batchbox/internal/engine"
@@ -40,6 +41,7 @@ type Server struct {
 	owner    *supervisor.Client
 	engine   *engine.Engine
 	runtime  RuntimeStatus
+	mux      *awswire.Mux
 	listener net.Listener
 	http     *http.Server
 	withdraw func() error
@@ -102,6 +104,9 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 
 // URL is the endpoint for clients.
 func (s *Server) URL() string { return s.url }
+
+// Operations lists every operation of every service, provided or refused.
+func (s *Server) Operations() []awswire.OperationInfo { return s.mux.Operations() }
 
 // DataDir is where the engine keeps everything.
 func (s *Server) DataDir() string { return string(s.dir) }
