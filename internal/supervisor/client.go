@@ -261,20 +261,19 @@ func (c *Client) run() {
 			}
 			continue
 		}
-		began := time.Now()
 		conn, err := c.connect(need)
 		switch {
 		case err == nil:
-			err = c.converse(conn)
+			var useful bool
+			if useful, err = c.converse(conn); useful {
+				pause = 0
+			}
 		case errors.Is(err, errNobody) && need == end:
 			return
 		case errors.Is(err, errNobody) && need == listener:
 			// What was to be acknowledged will be reported again by the next supervisor.
 			c.drop()
 			continue
-		}
-		if time.Since(began) > maxConnectPause {
-			pause = 0
 		}
 		c.setErr(err)
 		if err == nil || c.ctx.Err() != nil {
@@ -369,15 +368,16 @@ func dial(dir string) (*net.UnixConn, error) {
 	return conn, err
 }
 
-// converse uses a connection until it breaks (an error), or is not needed any more.
-func (c *Client) converse(conn *net.UnixConn) error {
+// converse uses a connection until it breaks (an error), or is not needed any more. It was useful if anything was heard
+// after the greeting.
+func (c *Client) converse(conn *net.UnixConn) (useful bool, err error) {
 	stop := context.AfterFunc(c.ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer conn.Close()
 	r := newFrameReader(conn)
 	h, tasks, err := c.greet(conn, r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	c.reconcile(h, tasks)
 
@@ -385,22 +385,21 @@ func (c *Client) converse(conn *net.UnixConn) error {
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer close(broken)
-		err = c.listen(r)
+		useful, err = c.listen(r)
 	})
 	werr := c.talk(conn, broken)
 	_ = conn.Close()
 	reading.Wait()
 	c.disconnected()
-	if c.ctx.Err() != nil {
-		return nil
+	switch {
+	case c.ctx.Err() != nil:
+		return useful, nil
+	case errors.Is(err, io.EOF):
+		return useful, errors.New("the supervisor has gone")
+	case errors.Is(err, net.ErrClosed):
+		return useful, werr // we left, or could not send
 	}
-	if errors.Is(err, io.EOF) {
-		return errors.New("the supervisor has gone")
-	}
-	if errors.Is(err, net.ErrClosed) {
-		return werr // we left, or could not send
-	}
-	return err
+	return useful, err
 }
 
 func (c *Client) disconnected() {
@@ -553,11 +552,11 @@ func (c *Client) hear(reports []runtime.Report) {
 }
 
 // listen receives until the connection ends.
-func (c *Client) listen(r *frameReader) error {
-	for {
+func (c *Client) listen(r *frameReader) (useful bool, err error) {
+	for ; ; useful = true {
 		var a answer
 		if err := r.read(&a); err != nil {
-			return err
+			return useful, err
 		}
 		if a.Done > 0 {
 			c.finished(a.Done)
@@ -588,6 +587,7 @@ func (c *Client) finished(seq uint64) {
 	}
 	if c.sent = c.sent[n:]; len(c.sent) == 0 {
 		c.sent = nil
+		c.nudge() // that may have been all there was to do
 	}
 }
 

@@ -391,7 +391,7 @@ func TestStopAll(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	l.start(taskOf("a/1", "main! block"), taskOf("b/1", "main! block ignore-term"), taskOf("c/1", "main! exit=0"))
-	l.runs("a/1 main", "b/1 main")
+	l.runs("a/1 main", "b/1 main", "c/1 main")
 	late, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := l.StopAll(late, nil); !errors.Is(err, context.Canceled) {

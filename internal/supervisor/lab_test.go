@@ -61,7 +61,7 @@ func (h *heard) await(t testing.TB, key string, kind runtime.ReportKind, n int) 
 		select {
 		case <-more:
 		case <-late:
-			t.Fatalf("no report %d that task %s has %s; there are %+v", n, key, kind, h.all())
+			t.Fatalf("no report %d that task %s has %s; of %d, the last are %+v", n, key, kind, len(reports), reports[max(0, len(reports)-3):])
 		}
 	}
 }

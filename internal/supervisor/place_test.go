@@ -1,0 +1,86 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	one, first, err := lock(dir)
+	if err != nil || !first {
+		t.Fatalf("first %v, %v", first, err)
+	}
+	_, _, err = lock(dir)
+	if want := fmt.Sprintf("another supervisor is running: process %d holds %s", os.Getpid(), dir); !errors.Is(err, ErrRunning) || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	two, first, err := lock(dir)
+	if err != nil || first {
+		t.Fatalf("first %v, %v", first, err)
+	}
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSocketInALongDirectory(t *testing.T) {
+	for _, run := range []string{t.TempDir(), "", filepath.Join(t.TempDir(), "not there")} {
+		t.Setenv("XDG_RUNTIME_DIR", run)
+		dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 30))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// Twice, as after a crash, which leaves the socket's file.
+		for range 2 {
+			l, err := listen(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.SetUnlinkOnClose(false)
+			path, err := address(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(path)
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v, %v", path, info, err)
+			}
+			if parent, err := os.Stat(filepath.Dir(path)); err != nil || parent.Mode().Perm()&0o022 != 0 && run == "" {
+				t.Errorf("%s: %v, %v", filepath.Dir(path), parent, err)
+			}
+			conn, err := dial(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.Close()
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dial(dir); !errors.Is(err, errNobody) {
+				t.Errorf("dial where nobody listens: %v", err)
+			}
+			t.Cleanup(func() {
+				_ = os.Remove(path)
+				if run == "" {
+					_ = os.Remove(filepath.Dir(path)) // unless somebody else uses it
+				}
+			})
+		}
+	}
+}
+
+func TestDialNobody(t *testing.T) {
+	t.Parallel()
+	if _, err := dial(t.TempDir()); !errors.Is(err, errNobody) {
+		t.Error(err)
+	}
+}
