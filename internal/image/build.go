@@ -78,7 +78,7 @@ type Built struct {
 //	/etc/ssl/certs/ca-certificates.crt   if BuildOptions.CACerts is set
 //
 // The error has what the compiler said.
-func Build(ctx context.Context, o BuildOptions) (*Built, error) {
+func Build(ctx context.Context, o BuildOptions) (_ *Built, err error) {
 	if o.Go == "" {
 		o.Go = "go"
 	}
@@ -96,7 +96,7 @@ func Build(ctx context.Context, o BuildOptions) (*Built, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building %s: %w", o.Package, err)
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 
 	b := &Built{Name: name, Platforms: o.Platforms}
 	idx := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
@@ -277,7 +277,6 @@ func programImage(o BuildOptions, name string, p v1.Platform, l *memoryLayer) (v
 type memoryLayer struct {
 	compressed     []byte
 	digest, diffID v1.Hash
-	raw            int64
 }
 
 func (l *memoryLayer) Digest() (v1.Hash, error)            { return l.digest, nil }

@@ -5,8 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -343,7 +342,7 @@ func TestOtherRegistry(t *testing.T) {
 	t.Parallel()
 	var down, headless atomic.Bool
 	var manifests atomic.Int64
-	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	inner := ggcr.New(ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, pass, _ := r.BasicAuth()
 		switch {
@@ -423,7 +422,7 @@ func (k keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
 // Hub; another engine on this machine is asked for what is its own.
 func TestFallbacks(t *testing.T) {
 	t.Parallel()
-	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	inner := ggcr.New(ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))
 	var hosts sync.Map
 	elsewhere := roundTripper(func(r *http.Request) (*http.Response, error) {
 		hosts.Store(r.URL.Host, true)

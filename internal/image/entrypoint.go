@@ -86,7 +86,7 @@ func ResolveEntrypoint(root string, argv, env []string, dir string) (*Entrypoint
 	if err != nil {
 		return nil, startError(127, fmt.Errorf("opening the image: %w", err))
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // only read from
 	f := finder{root: r, host: root}
 	p, err := f.search(argv[0], env, dir)
 	if err != nil {

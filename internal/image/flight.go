@@ -2,16 +2,20 @@ package image
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
 // flights lets callers who want the same thing at the same time share the work of getting it. The work goes on while
 // anybody waits for it, and is cancelled when the last one has left.
 type flights struct {
-	mu   sync.Mutex
-	live map[string]*flight
-	wg   sync.WaitGroup
+	mu     sync.Mutex
+	live   map[string]*flight
+	closed bool
+	wg     sync.WaitGroup
 }
+
+var errClosed = errors.New("the image cache is closed")
 
 type flight struct {
 	done    chan struct{}
@@ -25,6 +29,10 @@ type flight struct {
 // with a context that has the values of the first caller's and ends when nobody waits any more.
 func (f *flights) do(ctx context.Context, key string, fn func(context.Context) (any, error)) (any, error) {
 	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil, errClosed
+	}
 	fl := f.live[key]
 	if fl == nil {
 		fctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -64,9 +72,10 @@ func (f *flights) do(ctx context.Context, key string, fn func(context.Context) (
 	return nil, context.Cause(ctx)
 }
 
-// stop cancels what is under way and waits for it.
+// stop cancels what is under way and waits for it; nothing is begun any more.
 func (f *flights) stop() {
 	f.mu.Lock()
+	f.closed = true
 	for _, fl := range f.live {
 		fl.cancel()
 	}

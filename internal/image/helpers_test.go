@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -221,9 +220,4 @@ func wantStartError(t testing.TB, err error, kind string, code int, texts ...str
 			t.Errorf("got %q, want it to have %q", err, s)
 		}
 	}
-}
-
-func jsonOf(t testing.TB, v any) string {
-	t.Helper()
-	return string(must(json.Marshal(v))(t))
 }

@@ -20,7 +20,7 @@ import (
 
 // pull makes the image of a platform be there in a form, and known by what was found.
 func (c *Cache) pull(ctx context.Context, f *found, req Request) error {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.PullTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.PullTimeout, &pullError{text: fmt.Sprintf("%sfailed to copy: the pull took longer than %v", pullRetried, c.opts.PullTimeout)})
 	defer cancel()
 	want, err := ParsePlatform(req.Platform)
 	if err != nil {
@@ -287,7 +287,7 @@ func (c *Cache) unpackOne(ctx context.Context, from contents, chains []string, d
 		if err != nil {
 			return done, err
 		}
-		defer r.Close()
+		defer func() { _ = r.Close() }() // only read from
 		u.lower = append(u.lower, r)
 	}
 	err = c.unpackInto(dir, u, func() error { return unpackLayer(ctx, u, from, d, diffID) })

@@ -197,25 +197,20 @@ func (k *pushKeychain) ecr(host string) (authn.Authenticator, error) {
 	if err != nil || !r.Local {
 		return nil, err
 	}
-	in := &ecr.GetAuthorizationTokenInput{}
-	if r.AWSForm {
-		in.RegistryIds = []string{r.Partition.Account} //nolint:staticcheck // deprecated, but what it does is what is wanted
+	if r.AWSForm && r.Partition.Region != k.o.ECR.Options().Region {
+		return nil, nil // a token is good for every registry of its region, and no other
 	}
-	out, err := k.o.ECR.GetAuthorizationToken(k.ctx, in)
+	out, err := k.o.ECR.GetAuthorizationToken(k.ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
 		return nil, fmt.Errorf("asking ECR for credentials: %w", err)
 	}
-	for _, d := range out.AuthorizationData {
-		u, err := url.Parse(aws.ToString(d.ProxyEndpoint))
-		if err != nil || r.AWSForm && u.Host != host {
-			continue // the token is for another registry: the client works in another region
-		}
-		raw, err := base64.StdEncoding.DecodeString(aws.ToString(d.AuthorizationToken))
-		if err != nil {
-			return nil, fmt.Errorf("ECR's credentials are damaged: %w", err)
-		}
-		user, password, _ := strings.Cut(string(raw), ":")
-		return &authn.Basic{Username: user, Password: password}, nil
+	if len(out.AuthorizationData) == 0 {
+		return nil, errors.New("asking ECR for credentials: the answer has none")
 	}
-	return nil, nil
+	raw, err := base64.StdEncoding.DecodeString(aws.ToString(out.AuthorizationData[0].AuthorizationToken))
+	if err != nil {
+		return nil, fmt.Errorf("ECR's credentials are damaged: %w", err)
+	}
+	user, password, _ := strings.Cut(string(raw), ":")
+	return &authn.Basic{Username: user, Password: password}, nil
 }

@@ -108,6 +108,9 @@ type knownTag struct {
 	At     time.Time `json:"at"`
 }
 
+// askTimeout bounds the question what a tag names.
+const askTimeout = time.Minute
+
 func (c *Cache) tagFile(ref string) string {
 	sum := sha256.Sum256([]byte(ref))
 	return filepath.Join(c.opts.Dir, "tags", hex.EncodeToString(sum[:])+".json")
@@ -133,9 +136,13 @@ func (c *Cache) resolveRemote(ctx context.Context, ref registry.Ref) (*found, er
 		return f, nil
 	}
 	v, err := c.flights.do(ctx, "tag "+ref.External, func(ctx context.Context) (any, error) {
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
-		return c.askTag(ctx, r, ref.External)
+		digest, err := c.askTag(ctx, r, ref.External)
+		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = cannotResolve(shown(r), err, "the registry did not answer within %v", askTimeout)
+		}
+		return digest, err
 	})
 	if err != nil {
 		return nil, err

@@ -42,6 +42,8 @@ func (l Limits) withDefaults() Limits {
 
 const (
 	maxPath = 4096
+	// maxDepth bounds the directories of a path: finding one's way costs their square.
+	maxDepth = 256
 	// maxFollow is how many symbolic links one path may go through, as in Linux.
 	maxFollow = 40
 )
@@ -75,6 +77,8 @@ type unpacker struct {
 	// hidden holds what whiteouts of this layer put a device at (layers form): a directory that comes to stand there
 	// instead must be opaque.
 	hidden map[string]bool
+	// bared holds the directories whose content of lower layers was removed (flat form), so that it is looked for once.
+	bared map[string]bool
 	// real remembers directories that were found or made and are no links.
 	real map[string]bool
 	// dirs are finished last: what is written into a directory changes its time, and its mode may forbid writing.
@@ -100,9 +104,9 @@ func (u *unpacker) begin() error {
 }
 
 // layer writes the entries of one tar stream and reads it to its end.
-func (u *unpacker) layer(ctx context.Context, r io.Reader) error {
-	u.wrote, u.hidden, u.real, u.dirs = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]*tar.Header{}
-	defer u.leave()
+func (u *unpacker) layer(ctx context.Context, r io.Reader) (err error) {
+	u.wrote, u.hidden, u.bared, u.real, u.dirs = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]*tar.Header{}
+	defer func() { err = errors.Join(err, u.leave()) }()
 	// A stream may hold more than its files: headers, padding, garbage after the end. Twice the bound is generous for
 	// that, and is an end for a stream without one.
 	stream := &boundedReader{r: r, left: 2*u.limits.Bytes + 64<<20}
@@ -165,6 +169,9 @@ func clean(name string) (string, error) {
 	p := path.Clean(strings.TrimLeft(name, "/"))
 	if p == ".." || strings.HasPrefix(p, "../") {
 		return "", &badEntry{name, "leads out of the image"}
+	}
+	if strings.Count(p, "/") > maxDepth {
+		return "", &badEntry{name[:64] + "...", fmt.Sprintf("is more than %d directories deep", maxDepth)}
 	}
 	return p, nil
 }

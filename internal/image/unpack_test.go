@@ -190,6 +190,7 @@ func TestUnpackRefuses(t *testing.T) {
 		"too many bytes":                      {entries: []entryOf{{Name: "a", Size: 600}, {Name: "b", Size: 600}}, limits: Limits{Bytes: 1000}, want: "more than 1000 bytes"},
 		"too many entries":                    {entries: many, limits: Limits{Entries: 10}, want: "more than 10 entries"},
 		"a path too long":                     {entries: []entryOf{fileOf(strings.Repeat("d/", 3000)+"f", "")}, want: "more than 4096 bytes"},
+		"a path too deep":                     {entries: []entryOf{fileOf(strings.Repeat("d/", 300)+"f", "")}, want: "more than 256 directories deep"},
 		"an unknown type":                     {entries: []entryOf{{Name: "a", Type: 'Z'}}, want: "which no image has"},
 	} {
 		t.Run(name, func(t *testing.T) {

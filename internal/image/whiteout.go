@@ -73,6 +73,10 @@ func (u *unpacker) whiteout(dir, base string) error {
 
 // hideLower removes from a directory what earlier layers put there.
 func (u *unpacker) hideLower(dir string) error {
+	if u.bared[dir] {
+		return nil
+	}
+	u.bared[dir] = true
 	d, err := u.root.Open(dir)
 	if err != nil {
 		return err

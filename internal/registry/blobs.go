@@ -77,7 +77,7 @@ func (r *Registry) putBytes(b []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("storing blob %s: %w", digest, err)
 	}
-	defer os.Remove(f.Name()) // gone already when the commit succeeded
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when the commit succeeded; what stays is cleared by Open
 	if _, err := f.Write(b); err != nil {
 		_ = f.Close()
 		return "", fmt.Errorf("storing blob %s: %w", digest, err)

@@ -67,7 +67,7 @@ func (r *Registry) CheckToken(password string) (batch.Partition, error) {
 		return none, fmt.Errorf("the password is damaged: %w", err)
 	}
 	if r.opts.Now().Unix() >= c.Expires {
-		return none, fmt.Errorf("Your authorization token has expired. Reauthenticate and try again.") //nolint:staticcheck // ECR's text
+		return none, errors.New("Your authorization token has expired. Reauthenticate and try again.") // ECR's text
 	}
 	return batch.Partition{Account: c.Account, Region: c.Region}, nil
 }
