@@ -24,6 +24,13 @@ func ErrQueueDisabled(p Partition, name string) error {
 	return Refusedf("%s is not enabled", p.BatchARN(KindJobQueue, name))
 }
 
+// ErrTooManyShares refuses a submission whose share identifier would be one more than a queue may have active.
+//
+// unverified: AWS's text, and that it refuses at submission (User Guide, "AWS Batch service quotas").
+func ErrTooManyShares(queue string) error {
+	return Refusedf("Job queue %s cannot have more than %d active share identifiers.", queue, MaxActiveShares)
+}
+
 // ErrEnvironmentUnknown is the answer wherever a compute environment is named that does not exist.
 func ErrEnvironmentUnknown(p Partition, name string) error {
 	return Refusedf("%s does not exist", p.BatchARN(KindComputeEnvironment, name))

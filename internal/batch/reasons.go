@@ -13,6 +13,11 @@ const (
 	ReasonTaskFailedToStart = "Task failed to start"
 	ReasonOutOfMemory       = "OutOfMemoryError: Container killed due to memory usage"
 	ReasonTooLarge          = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU requirement of the job."
+
+	// User Guide, "Jobs stuck in RUNNABLE due to invalid compute environments" and "... with undetermined root cause"; neither
+	// can be the reason of a jobStateTimeLimitAction.
+	ReasonEnvironmentsInvalid = "ACTION_REQUIRED - CE(s) associated with the job queue are invalid."
+	ReasonUndetermined        = "UNDETERMINED - Batch job is blocked, root cause is undetermined."
 )
 
 // ReasonNoCapacity is shown for a RUNNABLE job at the head of its queue that the service, here this machine, has no room

@@ -33,6 +33,8 @@ const (
 const (
 	MaxComputeEnvironments = 50
 	MaxJobQueues           = 50
+	// MaxActiveShares is the number of active share identifiers of a job queue.
+	MaxActiveShares = 500
 )
 
 // ComputeEnvironment is a compute environment. Its JSON is how the store keeps it.

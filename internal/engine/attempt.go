@@ -20,7 +20,7 @@ func (ev TaskReport) apply(c *Core) (any, error) {
 		if ev.Report.Kind == runtime.Ended {
 			c.acks = append(c.acks, ev.Report.Key)
 		}
-	case n != nil:
+	case w.nodes != nil:
 		c.nodeReport(w, n, ev.Report)
 	case ev.Report.Kind == runtime.Started:
 		c.began(w, ev.Report.At)
@@ -29,7 +29,7 @@ func (ev TaskReport) apply(c *Core) (any, error) {
 			c.began(w, ev.Report.StartedAt)
 		}
 		c.acks = append(c.acks, ev.Report.Key)
-		c.attemptEnded(w, c.result(w.job, w.job.taskView(), w.Current, ev.Report))
+		c.attemptEnded(w, c.result(w, w.job.taskView(), w.Current, ev.Report))
 	}
 	return nil, nil
 }
@@ -59,10 +59,10 @@ func (c *Core) findTask(key string) (*work, *node) {
 	if w == nil || w.attempt == nil || w.attemptNo() != number {
 		return nil, nil
 	}
-	if id.Sep != '#' {
+	if w.nodes == nil && id.Sep != '#' {
 		return w, nil
 	}
-	if id.Index >= len(w.nodes) || !w.nodes[id.Index].underWay() {
+	if id.Sep != '#' || id.Index >= len(w.nodes) || !w.nodes[id.Index].underWay() {
 		return nil, nil
 	}
 	return w, w.nodes[id.Index]
@@ -113,14 +113,19 @@ func (c *Core) began(w *work, at time.Time) {
 	w.Current.StartedAt = w.StartedAt
 	c.move(w, batch.Began)
 	c.armTimeout(w)
+	c.armSpot(w)
 }
 
 // armTimeout starts the clock of attemptDurationSeconds, from startedAt of this attempt (reference, section 6).
 func (c *Core) armTimeout(w *work) {
-	if seconds := w.job.spec.Timeout; seconds > 0 {
-		at := w.Current.StartedAt + (time.Duration(seconds) * time.Second).Milliseconds()
-		w.attempt.deadline = c.timers.add(at, func() { c.stopAttempt(w, stopTimeout) })
+	if w.job.spec.Timeout > 0 {
+		w.attempt.deadline = c.timers.add(w.deadline(), func() { c.stopAttempt(w, stopTimeout) })
 	}
+}
+
+// deadline is when the attempt under way has run for attemptDurationSeconds, in ms; of a job that has a timeout.
+func (w *work) deadline() int64 {
+	return w.Current.StartedAt + (time.Duration(w.job.spec.Timeout) * time.Second).Milliseconds()
 }
 
 // stopAttempt ends the attempt under way for a cause. The first cause stands, except that a caller's termination, after
@@ -149,6 +154,7 @@ func (c *Core) grace(cause string) time.Duration {
 
 // result is how an attempt went: what its record says, and what decides about the job.
 type result struct {
+	stoppedAt    int64 // ms
 	statusReason string
 	containers   []ContainerResult
 	// decisive is the index of the container that decides.
@@ -157,9 +163,13 @@ type result struct {
 	cause    batch.Cause
 }
 
-// result reads a report of an ended task (reference, section 3.5).
-func (c *Core) result(j *job, view *batch.TaskView, current *Attempt, r runtime.Report) result {
-	res := result{containers: current.Containers, cause: batch.Failure}
+// result reads the report of an ended task of the attempt under way (reference, section 3.5). current is the task's own
+// record.
+func (c *Core) result(w *work, view *batch.TaskView, current *Attempt, r runtime.Report) result {
+	res := result{stoppedAt: c.stoppedAt(current, r), containers: current.Containers, cause: batch.Failure}
+	if current.Stop == stopTimeout && res.stoppedAt < w.deadline() {
+		current.Stop = "" // it had ended in time, and the report comes late: the engine was down meanwhile
+	}
 	var ended *runtime.ContainerReport // the first essential container to end
 	for i := range r.Containers {
 		cr := &r.Containers[i]
@@ -188,15 +198,32 @@ func (c *Core) result(j *job, view *batch.TaskView, current *Attempt, r runtime.
 	case r.Lost:
 		res.statusReason = batch.ReasonHostLost(current.TaskID)
 	case ended != nil && ended.StartError != "":
-		res.statusReason = batch.StartFailureReason(j.spec.Platform, ended.StartError)
+		res.statusReason = batch.StartFailureReason(w.job.spec.Platform, ended.StartError)
 	case current.Stop == stopSpot:
-		res.statusReason, res.success = batch.ReasonSpotInterrupted, exitedZero
+		res.statusReason, res.success = spotReason(w.attempt.env, current), exitedZero
 	case ended == nil:
 		res.statusReason = batch.ReasonTaskFailedToStart
 	default:
 		res.statusReason, res.success = batch.ReasonExited, exitedZero
 	}
 	return res
+}
+
+// stoppedAt is when a task ended, in ms: as reported, but not before it started and not in the future.
+func (c *Core) stoppedAt(current *Attempt, r runtime.Report) int64 {
+	if r.At.IsZero() {
+		return c.nowMs()
+	}
+	return min(max(r.At.UnixMilli(), current.StartedAt), c.nowMs())
+}
+
+// spotReason is the status reason of an attempt whose capacity was reclaimed: on Fargate the task's, on EC2 Spot, where the
+// instance goes away, the host's (reference 3.5).
+func spotReason(env *environment, current *Attempt) string {
+	if env.IsFargate() {
+		return batch.ReasonSpotInterrupted
+	}
+	return batch.ReasonHostLost(current.TaskID)
 }
 
 // endedBefore orders containers by what decided the task's end: one that could not be started before one that ended
@@ -218,7 +245,7 @@ func (c *Core) attemptEnded(w *work, res result) {
 	}
 	number := w.attemptNo()
 	record := *w.Current
-	record.StoppedAt = c.nowMs()
+	record.StoppedAt = res.stoppedAt
 	record.StatusReason = res.statusReason
 	record.Containers = res.containers
 	c.letGo(w)
@@ -227,6 +254,7 @@ func (c *Core) attemptEnded(w *work, res result) {
 	w.StatusReason = res.statusReason
 
 	if res.success {
+		w.StoppedAt = res.stoppedAt
 		c.finishNodes(w, res.statusReason)
 		c.move(w, batch.Completed)
 		c.workFinal(w)
@@ -240,15 +268,23 @@ func (c *Core) attemptEnded(w *work, res result) {
 	if last.ExitCode != nil {
 		outcome.ExitCode, outcome.HasExitCode = *last.ExitCode, true
 	}
-	if batch.Decide(w.job.spec.Retry, number, outcome).Retry && !w.Terminated {
+	if batch.Decide(w.job.spec.Retry, number, outcome).Retry && !w.ending() {
 		c.retryNodes(w)
 		c.move(w, batch.Retried)
 		c.enqueue(w)
 		return
 	}
+	w.StoppedAt = res.stoppedAt
 	c.finishNodes(w, res.statusReason)
 	c.move(w, batch.Ended)
 	c.workFinal(w)
+}
+
+// ending says whether a caller has ended the work, or its array as a whole: then there is no further attempt, even for a
+// child that was running when its array was cancelled and so was left alone.
+func (w *work) ending() bool {
+	a := w.job.array
+	return w.Terminated || a != nil && (a.Cancelled || a.Terminated)
 }
 
 // workFinal is called when a work that was under way has become final.
@@ -259,5 +295,4 @@ func (c *Core) workFinal(w *work) {
 	}
 	delete(w.job.array.live, w.index)
 	c.childFinal(w.job, w.index)
-	c.parentMayEnd(w.job)
 }

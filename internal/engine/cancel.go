@@ -27,7 +27,7 @@ func (ev TerminateJob) apply(c *Core) (any, error) {
 
 func (c *Core) end(p batch.Partition, id batch.JobID, reason string, terminate bool) {
 	j := c.jobs[id.Parent]
-	if j == nil || j.part.Partition != p || id.Index >= 0 && !j.hasPart(id) {
+	if j == nil || j.part.Partition != p || !hasPart(j.spec, id) {
 		return
 	}
 	switch {
@@ -67,9 +67,7 @@ func (c *Core) endChild(j *job, i int32, reason string, terminate bool) {
 	}
 	w := a.live[i]
 	if w == nil {
-		w = c.newWork(j, i)
-		w.status = a.states[i]
-		w.CreatedAt = j.createdAt
+		w = c.newChild(j, i)
 		a.live[i] = w
 	}
 	c.endWork(w, reason, terminate)
@@ -109,7 +107,7 @@ type InterruptSpot struct {
 
 func (ev InterruptSpot) apply(c *Core) (any, error) {
 	j := c.jobs[ev.ID.Parent]
-	if j == nil || j.part.Partition != ev.Partition || ev.ID.Index >= 0 && !j.hasPart(ev.ID) {
+	if j == nil || j.part.Partition != ev.Partition || !hasPart(j.spec, ev.ID) {
 		return nil, batch.Refusedf("job %s is not running", ev.ID)
 	}
 	var hit int

@@ -5,77 +5,149 @@ import (
 	"github.com/batchbox/batchbox/internal/sched"
 )
 
-// hasConsumables says whether everything the job needs to hold is there now. A resource that does not exist is not.
-func (p *partition) hasConsumables(spec *batch.Spec) bool {
-	for _, need := range spec.Consumables {
-		r := p.consumables[need.Resource]
-		if r == nil || r.Total-r.inUse < need.Quantity {
-			return false
-		}
-	}
-	return true
+// holding is a quantity of a consumable resource that an attempt holds. It is the resource's, not the name's: one that is
+// deleted and made again starts with nothing in use.
+type holding struct {
+	of       *consumable
+	quantity int64
 }
 
-func (p *partition) holdConsumables(spec *batch.Spec) {
+// parking is a line of work that waits for one consumable resource; there is one for each queue, share and resource, so that
+// what is given back wakes no more than may have a use for it.
+type parking struct {
+	place parkingPlace
+	line  sched.Line[entry]
+}
+
+type parkingPlace struct {
+	queue           *queue
+	share, resource string
+}
+
+// missing is the first of the resources the job needs of which there is not enough now, "" if there is none. A resource that
+// does not exist is missing.
+func (p *partition) missing(spec *batch.Spec) string {
+	for _, need := range spec.Consumables {
+		if r := p.consumables[need.Resource]; r == nil || r.Total-r.inUse < need.Quantity {
+			return need.Resource
+		}
+	}
+	return ""
+}
+
+// holdConsumables takes what an attempt needs, all of it: missing has said that it is there.
+func (p *partition) holdConsumables(spec *batch.Spec) []holding {
+	var held []holding
 	for _, need := range spec.Consumables {
 		if r := p.consumables[need.Resource]; r != nil {
 			r.inUse += need.Quantity
+			held = append(held, holding{r, need.Quantity})
 		}
 	}
+	return held
 }
 
 // releaseConsumables gives back what an attempt held, however it ended. What is not replenishable is used up.
-func (c *Core) releaseConsumables(p *partition, spec *batch.Spec) {
-	if len(spec.Consumables) == 0 {
-		return
-	}
-	for _, need := range spec.Consumables {
-		r := p.consumables[need.Resource]
-		if r == nil {
-			continue
+func (c *Core) releaseConsumables(p *partition, held []holding) {
+	for _, h := range held {
+		h.of.inUse -= h.quantity
+		if h.of.Type == batch.NonReplenishable {
+			res := *h.of.ConsumableResource
+			res.Total = max(0, res.Total-h.quantity)
+			h.of.ConsumableResource = &res
 		}
-		r.inUse = max(0, r.inUse-need.Quantity)
-		if r.Type == batch.NonReplenishable {
-			res := *r.ConsumableResource
-			res.Total = max(0, res.Total-need.Quantity)
-			r.ConsumableResource = &res
-			c.save(p, batch.KindConsumableResource, res.Name, &res)
+		if p.consumables[h.of.Name] != h.of {
+			continue // deleted meanwhile
 		}
+		if h.of.Type == batch.NonReplenishable {
+			c.save(p, batch.KindConsumableResource, h.of.Name, h.of.ConsumableResource)
+		}
+		c.wake(p, h.of.Name)
 	}
-	c.unpark(p)
 }
 
 // park takes work that misses a consumable resource out of its queue, so that what stands behind it can run; it keeps its
-// place, by its key, for when it comes back.
+// place, by its key, for when it comes back. Of the other resources it needs it leaves to others what it did not take.
 //
 // unverified: whether AWS shows such a job as RUNNABLE or PENDING, and whether it holds up a FIFO queue.
-func (c *Core) park(it *sched.Item[entry]) {
+func (c *Core) park(it *sched.Item[entry], missing string) {
 	j := it.Work.job
 	j.queue.work.Remove(it, j.spec.Share)
-	j.part.parked[it] = struct{}{}
-}
-
-// unpark lets all parked work of a partition try again.
-func (c *Core) unpark(p *partition) {
-	for it := range p.parked {
-		j := it.Work.job
-		j.queue.work.Push(it, j.spec.Share, c.now)
+	place := parkingPlace{j.queue, j.spec.Share, missing}
+	pk := j.part.parked[place]
+	if pk == nil {
+		pk = &parking{place: place}
+		j.part.parked[place] = pk
 	}
-	clear(p.parked)
-	p.unsettled = true
+	pk.line.Push(it)
+	j.part.parkedAt[it] = pk
+	c.wakeOthers(j, missing)
 }
 
-// waiting says whether an item stands in its queue or is parked.
-func waiting(it *sched.Item[entry]) bool {
-	_, parked := it.Work.job.part.parked[it]
-	return parked || it.Queued()
+// wake puts work that waits for a resource back into its queue: of each line as much, in order, as what is free would do for.
+func (c *Core) wake(p *partition, resource string) {
+	r := p.consumables[resource]
+	if r == nil {
+		return
+	}
+	for place, pk := range p.parked { //batchbox:anyorder each line goes back to its own queue, where keys decide
+		if place.resource != resource {
+			continue
+		}
+		free := r.Total - r.inUse
+		for it := pk.line.Head(); it != nil; it = pk.line.Head() {
+			if free -= quantityOf(it.Work.job.spec, resource); free < 0 {
+				break
+			}
+			c.unpark(it)
+			j := it.Work.job
+			j.queue.work.Push(it, j.spec.Share, c.now)
+			p.unsettled = true
+		}
+	}
+}
+
+// wakeOthers wakes those that wait for resources the job needs too and has not taken, save the one it waits for itself.
+func (c *Core) wakeOthers(j *job, but string) {
+	for _, need := range j.spec.Consumables {
+		if need.Resource != but {
+			c.wake(j.part, need.Resource)
+		}
+	}
+}
+
+func quantityOf(spec *batch.Spec, resource string) int64 {
+	for _, need := range spec.Consumables {
+		if need.Resource == resource {
+			return need.Quantity
+		}
+	}
+	return 0
+}
+
+// unpark takes an item out of the line it is parked in, if it is.
+func (c *Core) unpark(it *sched.Item[entry]) bool {
+	p := it.Work.job.part
+	pk := p.parkedAt[it]
+	if pk == nil {
+		return false
+	}
+	pk.line.Remove(it)
+	delete(p.parkedAt, it)
+	if pk.line.Len() == 0 {
+		delete(p.parked, pk.place)
+	}
+	return true
 }
 
 // dequeue takes an item out of wherever it waits.
 func (c *Core) dequeue(it *sched.Item[entry]) {
 	j := it.Work.job
+	if c.unpark(it) || !it.Queued() {
+		return
+	}
 	j.queue.work.Remove(it, j.spec.Share)
-	delete(j.part.parked, it)
+	c.wakeOthers(j, "")
 }
 
 // CreateConsumableResource makes a consumable resource.
@@ -96,7 +168,7 @@ func (ev CreateConsumableResource) apply(c *Core) (any, error) {
 	}
 	p.consumables[res.Name] = &consumable{ConsumableResource: &res}
 	c.save(p, batch.KindConsumableResource, res.Name, &res)
-	c.unpark(p)
+	c.wake(p, res.Name)
 	return res, nil
 }
 
@@ -119,7 +191,7 @@ func (ev UpdateConsumableResource) apply(c *Core) (any, error) {
 	}
 	r.ConsumableResource = &res
 	c.save(p, batch.KindConsumableResource, res.Name, &res)
-	c.unpark(p)
+	c.wake(p, res.Name)
 	return res, nil
 }
 

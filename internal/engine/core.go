@@ -25,6 +25,10 @@ type Limits struct {
 	StopGrace, SpotWindow time.Duration
 	// Notify asks for Notices; without a reader they are not worth their cost.
 	Notify bool
+	// SpotRate is how often the capacity under an attempt on a Spot environment is reclaimed, in expected interruptions per
+	// hour of running; 0 is never. SpotSeed decides when: see spotInterruption.
+	SpotRate float64
+	SpotSeed uint64
 }
 
 // Core is the state of everything unfinished, and the rules by which it changes. It starts no goroutine, reads no clock
@@ -43,9 +47,9 @@ type Core struct {
 
 	hostTasks int // under way on this machine
 
-	// finals are jobs that became final and whose dependants are yet to be told; settling says that jobFinal does so.
-	finals   []*job
-	settling bool
+	// news is what dependants are yet to be told; spreading says that spread does so.
+	news      []news
+	spreading bool
 	// restoring: state is being rebuilt from rows, nothing is news.
 	restoring bool
 	timers    timers
@@ -83,8 +87,9 @@ type partition struct {
 	consumables map[string]*consumable
 	// order is the queues by descending priority, then name: the order of a scheduling cycle.
 	order []*queue
-	// parked is work that waits for a consumable resource.
-	parked map[*sched.Item[entry]]struct{}
+	// parked is work that waits for consumable resources; parkedAt says where an item does.
+	parked   map[parkingPlace]*parking
+	parkedAt map[*sched.Item[entry]]*parking
 	// unsettled: something changed that may let a job be placed. stale: the published catalog is behind.
 	unsettled, stale bool
 }
@@ -105,15 +110,16 @@ type queue struct {
 	envs []*environment // in order
 	work *sched.Queue[entry]
 	jobs map[*job]struct{} // unfinished
-	// blocked is why the head can't be placed, and since when it has been the same item for the same reason.
+	used int64             // milli-vCPU of its STARTING and RUNNING work
+	// blocked is why the head can't be placed, and since when it has been the same one for the same reason.
 	blocked blocked
 }
 
 type blocked struct {
 	job    *job
-	work   *work
+	index  int32  // of the array child; -1 otherwise
 	reason string // "" when only busy
-	since  int64
+	since  int64  // ms
 	timer  *timer
 }
 
@@ -139,7 +145,8 @@ func (c *Core) partition(p batch.Partition) *partition {
 			definitions: map[string]*definition{},
 			policies:    map[string]*batch.SchedulingPolicy{},
 			consumables: map[string]*consumable{},
-			parked:      map[*sched.Item[entry]]struct{}{},
+			parked:      map[parkingPlace]*parking{},
+			parkedAt:    map[*sched.Item[entry]]*parking{},
 		}
 		c.parts[p] = part
 		c.partOrder = append(c.partOrder, part)
@@ -214,14 +221,6 @@ type StopTask struct {
 	Grace time.Duration
 }
 
-// Notice is one state change of a job, child or node.
-type Notice struct {
-	View JobView
-	At   int64
-	// Blocked: not a change of state, but the head of its queue found that it can't be placed.
-	Blocked bool
-}
-
 // Take hands out everything the steps since the last Take want done, and forgets it.
 func (c *Core) Take() Outcome {
 	c.encodeDirty()
@@ -248,13 +247,17 @@ func (c *Core) move(w *work, trigger batch.Trigger) {
 	case batch.Running:
 		// StartedAt was set by the caller: it comes from the report.
 	case batch.Succeeded, batch.Failed:
-		w.StoppedAt = c.nowMs()
+		if w.StoppedAt == 0 { // an attempt's end sets its own
+			w.StoppedAt = c.nowMs()
+		}
 	}
 	c.touch(w)
 	if a := w.job.array; a != nil {
 		c.moveChild(w.job, w.index, to)
 	}
-	c.notice(w)
+	if c.announcing() {
+		c.announce(c.viewWork(w))
+	}
 }
 
 // moveChild records a child's new state in its parent and moves the parent along.
@@ -285,18 +288,12 @@ func (c *Core) moveParent(j *job, trigger batch.Trigger) {
 		a.Summary = (*[batch.NumStatuses]int)(a.counts[:])
 	}
 	c.dirtyArr[j] = struct{}{}
-	if c.limits.Notify && !c.restoring {
-		c.notices = append(c.notices, Notice{View: c.viewParent(j), At: c.nowMs()})
+	if c.announcing() {
+		c.announce(c.viewParent(j))
 	}
 }
 
 func (c *Core) touch(w *work) { c.dirty[w] = struct{}{} }
-
-func (c *Core) notice(w *work) {
-	if c.limits.Notify && !c.restoring {
-		c.notices = append(c.notices, Notice{View: c.viewWork(w), At: c.nowMs()})
-	}
-}
 
 // id is the work's job id, with the child's suffix.
 func (w *work) id() string {

@@ -20,9 +20,7 @@ func (c *Core) release(j *job) {
 		return
 	}
 	for i := range a.states {
-		if c.releaseChild(j, int32(i)); j.final() { // it had been cancelled, and that was its last child
-			return
-		}
+		c.releaseChild(j, int32(i))
 	}
 	c.enqueueFresh(j)
 }
@@ -40,34 +38,57 @@ func (c *Core) releaseChild(j *job, i int32) {
 	if a.sequential && i > 0 && a.states[i-1] != batch.Succeeded {
 		return
 	}
-	if w := a.live[i]; w != nil { // cancelled while it waited
-		c.finishChild(j, i, w.StopReason)
-		return
-	}
-	if a.Cancelled || a.Terminated {
-		c.finishChild(j, i, a.StopReason)
+	if a.live[i] != nil || a.Cancelled || a.Terminated { // cancelled while it waited
+		c.finishChild(j, i, "")
 		return
 	}
 	c.setImplicit(j, i, batch.MayRun)
 }
 
-// childFinal tells those who wait for one child of an array that it is final.
+// news is that a job (child -1) or one child of an array has become final, which those that wait for it have to be told.
+type news struct {
+	job   *job
+	child int32
+}
+
+// spread brings news to those that wait for it. What follows from one piece may be more news: that is appended, so that a
+// long chain of dependants is a loop here and not a recursion.
+func (c *Core) spread(n news) {
+	c.news = append(c.news, n)
+	if c.spreading {
+		return
+	}
+	c.spreading = true
+	for i := 0; i < len(c.news); i++ {
+		n := c.news[i]
+		c.news[i] = news{}
+		if n.child >= 0 {
+			c.newsOfChild(n.job, n.child)
+		} else {
+			c.newsOfJob(n.job)
+		}
+	}
+	c.news, c.spreading = c.news[:0], false
+}
+
+// childFinal is called when a child of an array has become final.
 func (c *Core) childFinal(j *job, i int32) {
+	c.spread(news{j, i})
+	c.parentMayEnd(j)
+}
+
+// newsOfChild tells the jobs that wait for one child of an array that it is final, and in a SEQUENTIAL array the next child.
+func (c *Core) newsOfChild(j *job, i int32) {
 	a := j.array
+	ok := a.states[i] == batch.Succeeded
 	if next := i + 1; a.sequential && int(next) < len(a.states) && !a.states[next].Final() {
-		if a.states[i] == batch.Succeeded {
+		if ok {
 			c.releaseChild(j, next)
 			c.enqueueFresh(j)
 		} else {
-			c.failFollowers(j, next)
+			c.finishChild(j, next, batch.ReasonDependencyFailed)
 		}
 	}
-	c.tellWaiters(j, i)
-}
-
-// tellWaiters tells the jobs that wait for one child of an array that it is final.
-func (c *Core) tellWaiters(j *job, i int32) {
-	ok := j.array.states[i] == batch.Succeeded
 	for _, dependent := range j.pairs {
 		if dependent.final() || dependent.array.states[i].Final() {
 			continue
@@ -87,40 +108,21 @@ func (c *Core) tellWaiters(j *job, i int32) {
 	}
 }
 
-// failFollowers fails child i of a SEQUENTIAL array and all after it: the one before it failed for good. It is a loop of
-// its own, since each child failing the next would recurse as deep as the array is long.
-func (c *Core) failFollowers(j *job, i int32) {
-	for ; int(i) < len(j.array.states); i++ {
-		if !j.array.states[i].Final() {
-			c.finishChildQuietly(j, i, batch.ReasonDependencyFailed)
-			c.tellWaiters(j, i)
-		}
-	}
-	c.parentMayEnd(j)
-}
-
-// jobFinal tells those who wait for the whole job that it is final, and takes it out of the live state. Work still waiting
-// is told through a queue of its own, so that a long chain of dependants is a loop and not a recursion.
+// jobFinal takes a job that has become final out of the live state and tells those who wait for it as a whole.
 func (c *Core) jobFinal(j *job) {
 	delete(c.jobs, j.id)
 	delete(j.queue.jobs, j)
 	j.queue.work.Leave(j.spec.Share, c.now)
 	c.queueMayVanish(j.queue)
-	c.finals = append(c.finals, j)
-	if c.settling {
-		return
+	c.spread(news{j, -1})
+}
+
+func (c *Core) newsOfJob(j *job) {
+	ok := j.status() == batch.Succeeded
+	for _, dependent := range j.waiters {
+		c.dependencyFinal(dependent, ok)
 	}
-	c.settling = true
-	for len(c.finals) > 0 {
-		done := c.finals[0]
-		c.finals = c.finals[1:]
-		ok := done.status() == batch.Succeeded
-		for _, dependent := range done.waiters {
-			c.dependencyFinal(dependent, ok)
-		}
-		done.waiters = nil
-	}
-	c.finals, c.settling = nil, false
+	j.waiters = nil
 }
 
 // dependencyFinal tells a job that one of those it waits for as a whole is final.
@@ -141,48 +143,36 @@ func (c *Core) dependencyFinal(j *job, ok bool) {
 // failDependents fails a job whose dependency has failed (reference, section 4). A job cancelled before shows the
 // caller's reason: the cancellation takes effect now.
 func (c *Core) failDependents(j *job) {
-	reason := batch.ReasonDependencyFailed
-	if j.array == nil {
-		if j.work.Cancelled || j.work.Terminated {
-			reason = j.work.StopReason
-		}
-		c.finish(j.work, reason)
+	if j.array != nil {
+		c.endUnstarted(j, batch.ReasonDependencyFailed)
 		return
 	}
-	if j.array.Cancelled || j.array.Terminated {
-		reason = j.array.StopReason
+	reason := batch.ReasonDependencyFailed
+	if j.work.Cancelled {
+		reason = j.work.StopReason
 	}
-	c.endUnstarted(j, reason)
+	c.finish(j.work, reason)
 }
 
 // endUnstarted fails every child of an array that is not final and not under way, and with that perhaps the array.
 func (c *Core) endUnstarted(j *job, reason string) {
-	a := j.array
-	for i := range a.states {
-		switch a.states[i] {
+	for i, s := range j.array.states {
+		switch s {
 		case batch.Submitted, batch.Pending, batch.Runnable:
-			c.finishChildQuietly(j, int32(i), reason)
-			c.tellWaiters(j, int32(i))
+			c.finishChild(j, int32(i), reason)
 		}
 	}
-	c.parentMayEnd(j)
 }
 
-// finishChild fails a child that is not under way.
+// finishChild fails a child that is not under way. A caller who cancelled it, or its array, while it waited has said why.
 func (c *Core) finishChild(j *job, i int32, reason string) {
-	c.finishChildQuietly(j, i, reason)
-	c.childFinal(j, i)
-	c.parentMayEnd(j)
-}
-
-// finishChildQuietly fails a child without telling anyone.
-func (c *Core) finishChildQuietly(j *job, i int32, reason string) {
 	a := j.array
+	if a.states[i].Final() {
+		return
+	}
 	w := a.live[i]
 	if w == nil {
-		w = c.newWork(j, i)
-		w.status = a.states[i]
-		w.CreatedAt = j.createdAt
+		w = c.newChild(j, i)
 	}
 	if a.fresh.has(int(i)) {
 		a.fresh.clear(int(i))
@@ -191,12 +181,32 @@ func (c *Core) finishChildQuietly(j *job, i int32, reason string) {
 		}
 	}
 	c.dequeue(&w.item)
+	c.leaveHead(j, i)
+	if w.StopReason == "" && (a.Cancelled || a.Terminated) {
+		w.Cancelled, w.StopReason = true, a.StopReason
+	}
 	if w.StopReason != "" {
 		reason = w.StopReason
 	}
 	w.StatusReason = reason
 	c.move(w, batch.Ended)
 	delete(a.live, i)
+	c.childFinal(j, i)
+}
+
+// leaveHead forgets that a job or child blocks its queue.
+func (c *Core) leaveHead(j *job, index int32) {
+	if j.queue.blocked.blocks(j, index) {
+		c.unblock(j.queue)
+	}
+}
+
+// newChild makes a work of a child that has none.
+func (c *Core) newChild(j *job, i int32) *work {
+	w := c.newWork(j, i)
+	w.status = j.array.states[i]
+	w.CreatedAt = j.createdAt
+	return w
 }
 
 // finish ends a work that is not under way (single or multi-node job, or a child) as FAILED.
@@ -206,6 +216,7 @@ func (c *Core) finish(w *work, reason string) {
 		return
 	}
 	c.dequeue(&w.item)
+	c.leaveHead(w.job, -1)
 	w.StatusReason = reason
 	c.finishNodes(w, reason)
 	c.move(w, batch.Ended)

@@ -37,6 +37,12 @@ type Observer interface {
 	Observe([]Notice)
 }
 
+// Journal makes the records of state changes that are committed with the changes themselves. If that commit fails its
+// records are gone, and a later one has others. It must not block.
+type Journal interface {
+	Record([]Notice) []EventRecord
+}
+
 // Config is what an Engine is made of.
 type Config struct {
 	Store    Store
@@ -44,6 +50,7 @@ type Config struct {
 	Clock    Clock
 	IDs      IDs
 	Limits   Limits
+	Journal  Journal  // may be nil
 	Observer Observer // may be nil
 	Logger   *slog.Logger
 }
@@ -59,12 +66,13 @@ type Engine struct {
 
 	// The rest belongs to the loop.
 	core *Core
-	// unsaved are the reports of groups that could not be committed; retryAt is when to try without a request.
+	// unsaved are the reports of groups that could not be committed. retryAt is when to go on after the core was made anew,
+	// request or not: with them, and with what loading left to do.
 	unsaved []*request
 	retryAt time.Time
 }
 
-// request is one call waiting for the loop: an event, or a look at the core.
+// request is one call waiting for the loop: an event, or a look at the core, which may be taken twice.
 type request struct {
 	event  Event
 	look   func(*Core)
@@ -105,6 +113,8 @@ func (e *Engine) load(ctx context.Context) error {
 		return err
 	}
 	e.core = core
+	e.catalog.Store(core.catalog(nil))
+	core.resources = false
 	return e.cfg.Launcher.Resume(resume)
 }
 
@@ -116,7 +126,7 @@ func (e *Engine) run() {
 		var timeout <-chan time.Time
 		stopTimer := func() {}
 		at := e.core.timers.next()
-		if len(e.unsaved) > 0 && (at.IsZero() || e.retryAt.Before(at)) {
+		if !e.retryAt.IsZero() && (at.IsZero() || e.retryAt.Before(at)) {
 			at = e.retryAt
 		}
 		if !at.IsZero() {
@@ -185,13 +195,31 @@ func (e *Engine) settle(batched []*request) {
 		batched = append(e.unsaved, batched...)
 		e.unsaved = nil
 	}
+	err := e.try(batched)
+	var f *fault
+	switch {
+	case err == nil:
+	case errors.As(err, &f):
+		e.isolate(batched, f)
+	default:
+		e.fail(batched, err)
+	}
+}
+
+// try is settle without what follows from an error.
+func (e *Engine) try(batched []*request) error {
 	out, err := e.step(batched)
+	if err == nil && e.cfg.Journal != nil && len(out.Notices) > 0 {
+		out.Changes.Events = e.cfg.Journal.Record(out.Notices)
+	}
 	if err == nil && !out.Changes.Empty() {
 		err = e.cfg.Store.Commit(context.Background(), &out.Changes)
 	}
 	if err != nil {
-		e.fail(batched, err)
-		return
+		return err
+	}
+	if len(e.unsaved) == 0 {
+		e.retryAt = time.Time{}
 	}
 	if out.ResourcesChanged {
 		e.catalog.Store(e.core.catalog(e.catalog.Load()))
@@ -209,13 +237,47 @@ func (e *Engine) settle(batched []*request) {
 		e.cfg.Observer.Observe(out.Notices)
 	}
 	answer(batched)
+	return nil
+}
+
+// fault is a panic in the core: a rule that is wrong.
+type fault struct {
+	value any
+	stack []byte
+}
+
+func (f *fault) Error() string {
+	return fmt.Sprintf("panic in the engine's core: %v\n%s", f.value, f.stack)
+}
+
+// isolate goes through a group again one by one, so that the request that the core can't take is the only one to fail. A
+// report that it is, is left unacknowledged: it comes again when the engine is restarted, and until then nothing else
+// suffers. If the core can't even take the passing of time, no request is to blame.
+func (e *Engine) isolate(batched []*request, cause *fault) {
+	e.cfg.Logger.Error("a rule is wrong; going back to the last commit and through the requests one by one", "error", cause)
+	if !e.reload() || e.try(nil) != nil {
+		e.fail(batched, cause)
+		return
+	}
+	for _, r := range batched {
+		err := e.try([]*request{r})
+		var f *fault
+		switch {
+		case err == nil:
+		case errors.As(err, &f) && r.done == nil:
+			e.cfg.Logger.Error("a report can't be taken", "report", fmt.Sprintf("%+v", r.event), "error", f)
+			e.reload()
+		default:
+			e.fail([]*request{r}, err)
+		}
+	}
 }
 
 // step applies the group to the core. A panic in a rule is a fault of ours: it ends the group, not the engine.
 func (e *Engine) step(batched []*request) (out Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in the engine's core: %v\n%s", p, debug.Stack())
+			err = &fault{p, debug.Stack()}
 		}
 	}()
 	now := e.cfg.Clock.Now()
@@ -269,8 +331,6 @@ func (e *Engine) reload() bool {
 		err := e.load(ctx)
 		cancel()
 		if err == nil {
-			e.catalog.Store(e.core.catalog(nil))
-			e.core.resources = false
 			e.retryAt = e.cfg.Clock.Now().Add(time.Second)
 			return true
 		}
@@ -306,7 +366,7 @@ func (e *Engine) Do(ctx context.Context, ev Event) (any, error) {
 }
 
 // look runs fn on the core, between steps, and returns after everything fn could see is on disk. fn must copy what it
-// keeps.
+// keeps, and begin anew when it is called again: that happens if what it saw could not be committed.
 func (e *Engine) look(ctx context.Context, fn func(*Core)) error {
 	r := &request{look: fn, done: make(chan struct{})}
 	if err := e.send(ctx, r); err != nil {

@@ -27,6 +27,11 @@ func LookUpForTest(ctx context.Context, store Store, p batch.Partition, id batch
 	return lookUpFact(ctx, store, p, id)
 }
 
+// SpotInterruptionForTest is when an attempt is interrupted.
+func (l *Limits) SpotInterruptionForTest(seq int64, index int32, attempt int) (time.Duration, bool) {
+	return l.spotInterruption(seq, index, attempt)
+}
+
 // Dump describes the whole live state, for comparison.
 func (c *Core) Dump() []string {
 	var out []string
@@ -40,7 +45,7 @@ func (c *Core) Dump() []string {
 			continue
 		}
 		out = append(out, fmt.Sprintf("%s %v counts=%v cancelled=%v terminated=%v queued=%v", line, j.array.status, j.array.counts,
-			j.array.Cancelled, j.array.Terminated, waiting(&j.array.item)))
+			j.array.Cancelled, j.array.Terminated, j.array.item.Queued()))
 		for i, s := range j.array.states {
 			child := fmt.Sprintf("  %d %v fresh=%v", i, s, j.array.fresh.has(i))
 			if j.array.depsLeft != nil && j.array.depsLeft[i] > 0 && !s.Final() {
@@ -69,7 +74,7 @@ func dumpWork(w *work) string {
 		stop = w.Current.Stop
 	}
 	return fmt.Sprintf("%v attempt=%d under way=%v stop=%q cancelled=%v terminated=%v queued=%v", w.status, w.attemptNo(), w.attempt != nil, stop,
-		w.Cancelled, w.Terminated, waiting(&w.item))
+		w.Cancelled, w.Terminated, w.item.Queued())
 }
 
 // Check verifies what must always hold, and returns what does not.
@@ -100,8 +105,8 @@ func (c *Core) Check() []string {
 			if counts != a.counts {
 				wrong = append(wrong, fmt.Sprintf("array %s counts %v, its children are %v", j.id, a.counts, counts))
 			}
-			if fresh := a.nextFresh() >= 0; fresh != waiting(&a.item) {
-				wrong = append(wrong, fmt.Sprintf("array %s has fresh children: %v, is queued: %v", j.id, fresh, waiting(&a.item)))
+			if fresh := a.nextFresh() >= 0; fresh != a.item.Queued() {
+				wrong = append(wrong, fmt.Sprintf("array %s has fresh children: %v, is queued: %v", j.id, fresh, a.item.Queued()))
 			}
 		}
 		for _, w := range works {
@@ -110,7 +115,7 @@ func (c *Core) Check() []string {
 				wrong = append(wrong, fmt.Sprintf("%s is %v with attempt %v and record %v", w.id(), w.status, w.attempt, w.Current))
 			}
 			fresh := j.array != nil && j.array.fresh.has(int(max(w.index, 0)))
-			if (w.status == batch.Runnable && !fresh) != waiting(&w.item) {
+			if (w.status == batch.Runnable && !fresh) != w.item.Queued() {
 				wrong = append(wrong, fmt.Sprintf("%s is %v, queued: %v", w.id(), w.status, w.item.Queued()))
 			}
 			if w.attempt != nil {
@@ -135,3 +140,18 @@ func (c *Core) Check() []string {
 
 // Live is the number of unfinished jobs.
 func (c *Core) Live() int { return len(c.jobs) }
+
+// ViewForTest is the view of an unfinished job, child or node.
+func (c *Core) ViewForTest(p batch.Partition, id batch.JobID) (JobView, bool) {
+	v, found, final := c.liveView(p, id)
+	return v, found && !final
+}
+
+// InvalidateForTest makes a compute environment INVALID.
+func (c *Core) InvalidateForTest(p batch.Partition, name string) {
+	env := c.partition(p).envs[name]
+	ce := *env.ComputeEnvironment
+	ce.Status = batch.StatusInvalid
+	env.ComputeEnvironment = &ce
+	c.save(c.partition(p), batch.KindComputeEnvironment, name, &ce)
+}

@@ -67,8 +67,11 @@ type attempt struct {
 	// milliCPU is what it holds of env; hostTasks how many of the machine's task slots.
 	milliCPU  int64
 	hostTasks int
+	held      []holding
 	// deadline ends it when attemptDurationSeconds have passed; nil without a timeout.
 	deadline *timer
+	// reclaim takes the Spot capacity under it away; nil if that is not to happen.
+	reclaim *timer
 }
 
 // entry is what stands in a queue: one work, or (work nil) the next runnable child of an array that has not been tried.

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/store/memory"
 )
 
 var home = batch.Partition{Account: "000000000000", Region: "us-east-1"}
@@ -34,23 +36,31 @@ type change struct {
 	to batch.Status
 }
 
-// lab is a core in virtual time with a hand for the launcher: tests start, end and lose tasks as they please.
+// lab is a core in virtual time, whose changes go to a store, with a hand for the launcher: tests start, end and lose tasks
+// as they please.
 type lab struct {
 	t       testing.TB
 	core    *engine.Core
+	ids     *counter
+	limits  engine.Limits
+	store   *memory.Store
 	now     time.Time
 	started []engine.StartTask // not yet ended
 	stops   []engine.StopTask
 	acks    map[string]bool
 	trace   []change // state changes since the last expect
 	names   map[string]string
+	idOf    map[string]string
+	last    map[string]engine.JobView // as of its last change of state
+	blocked []engine.JobView          // heads of queues that were found to be blocked
 }
 
 func newLab(t testing.TB, limits engine.Limits) *lab {
 	limits.Notify = true
+	ids := &counter{}
 	l := &lab{
-		t: t, core: engine.NewCore(&counter{}, limits), now: time.UnixMilli(1_700_000_000_000),
-		acks: map[string]bool{}, names: map[string]string{},
+		t: t, core: engine.NewCore(ids, limits), ids: ids, limits: limits, store: memory.New(), now: time.UnixMilli(1_700_000_000_000),
+		acks: map[string]bool{}, names: map[string]string{}, idOf: map[string]string{}, last: map[string]engine.JobView{},
 	}
 	l.must(engine.CreateComputeEnvironment{Partition: home, Raw: []byte(`{"computeEnvironmentName":"ce","type":"MANAGED","computeResources":{
 		"type":"FARGATE","maxvCpus":1,"subnets":["subnet-1"],"securityGroupIds":["sg-1"]}}`)})
@@ -73,18 +83,34 @@ func (l *lab) define(name, members string) {
 
 func (l *lab) step(ev engine.Event) (any, error) {
 	result, err := l.core.Step(ev, l.now)
+	l.take()
+	return result, err
+}
+
+// take commits what the core wants committed and notes what it wants done.
+func (l *lab) take() {
 	out := l.core.Take()
+	if err := l.store.Commit(context.Background(), &out.Changes); err != nil {
+		l.t.Fatalf("commit: %v", err)
+	}
 	l.started = append(l.started, out.Start...)
 	l.stops = append(l.stops, out.Stop...)
 	for _, k := range out.Ack {
 		l.acks[k] = true
 	}
 	for _, n := range out.Notices {
-		if !n.Blocked {
-			l.trace = append(l.trace, change{n.View.ID, n.View.Status})
+		if n.Blocked {
+			l.blocked = append(l.blocked, n.View)
+			continue
+		}
+		for v := range n.Views() {
+			l.trace = append(l.trace, change{v.ID, v.Status})
+			l.last[v.ID] = v
 		}
 	}
-	return result, err
+	if wrong := l.core.Check(); len(wrong) > 0 {
+		l.t.Fatalf("invariants broken:\n%s", strings.Join(wrong, "\n"))
+	}
 }
 
 func (l *lab) must(ev engine.Event) any {
@@ -123,16 +149,31 @@ func (l *lab) trySubmit(name, members string) (string, error) {
 	if members != "" {
 		members = "," + members
 	}
-	result, err := l.step(engine.SubmitJob{Partition: home, Spec: l.resolve(name, members)})
-	var unknown *engine.UnknownDependencies
-	if errors.As(err, &unknown) {
-		l.t.Fatalf("submit %s: the lab keeps no finished jobs: %v", name, unknown.IDs)
+	return l.submitSpec(name, l.resolve(name, members))
+}
+
+func (l *lab) submitSpec(name string, spec *batch.Spec) (string, error) {
+	l.t.Helper()
+	facts := map[string]engine.DependencyFact{}
+	for {
+		// The job's id is known to the trace of its first steps as well.
+		next := fmt.Sprintf("00000000-0000-4000-8000-%012x", l.ids.n+1)
+		l.names[next], l.idOf[name] = name, next
+		result, err := l.step(engine.SubmitJob{Partition: home, Spec: spec, Facts: facts})
+		var unknown *engine.UnknownDependencies
+		if !errors.As(err, &unknown) {
+			id, _ := result.(string)
+			return id, err
+		}
+		for _, dep := range unknown.IDs {
+			id, _ := batch.ParseJobID(dep)
+			fact, err := engine.LookUpForTest(context.Background(), l.store, home, id)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			facts[dep] = fact
+		}
 	}
-	id, _ := result.(string)
-	if id != "" {
-		l.names[id] = name
-	}
-	return id, err
 }
 
 // spec is a job of array size n, or of none if n is 0.

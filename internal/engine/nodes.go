@@ -48,11 +48,14 @@ func (c *Core) moveNode(w *work, n *node, trigger batch.Trigger) {
 	n.status = to
 	if to.Final() {
 		n.StoppedAt = c.nowMs()
+		if n.ended != nil {
+			n.StoppedAt = n.ended.stoppedAt
+		}
 	}
 	n.dirty = true
 	c.touch(w)
-	if c.limits.Notify && !c.restoring {
-		c.notices = append(c.notices, Notice{View: c.viewNode(w, n), At: c.nowMs()})
+	if c.announcing() {
+		c.announce(c.viewNode(w, n))
 	}
 }
 
@@ -124,13 +127,13 @@ func (c *Core) nodeReport(w *work, n *node, r runtime.Report) {
 		c.nodeBegan(w, n, r.StartedAt)
 	}
 	c.acks = append(c.acks, r.Key)
-	res := c.result(w.job, w.nodeView(n), n.Current, r)
+	res := c.result(w, w.nodeView(n), n.Current, r)
 	if res.cause == batch.Stopped {
 		res.statusReason = w.StopReason
 	}
 	n.ended = &res
 	record := *n.Current
-	record.StoppedAt, record.StatusReason, record.Containers = c.nowMs(), res.statusReason, res.containers
+	record.StoppedAt, record.StatusReason, record.Containers = res.stoppedAt, res.statusReason, res.containers
 	n.Attempts = append(n.Attempts, record)
 	n.Current = nil
 	n.StatusReason = res.statusReason
@@ -139,6 +142,7 @@ func (c *Core) nodeReport(w *work, n *node, r runtime.Report) {
 	main := w.mainNode()
 	if n == main {
 		w.Current.StartedAt = record.StartedAt
+		c.timers.remove(w.attempt.deadline) // it is decided; what is left is winding down
 		c.stopNodes(w)
 	}
 	if main.ended == nil {

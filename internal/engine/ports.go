@@ -89,9 +89,9 @@ type ChildRecord struct {
 	State  []byte
 }
 
-// EventRecord is one entry of the event journal, in EventBridge's shape.
+// EventRecord is one entry of the event journal: what changed in a commit, as the Journal writes and reads it.
 type EventRecord struct {
-	ID        int64 // ascending, unique
+	ID        int64 // ascending, unique; an entry of several events has the ID of the last of them
 	Partition batch.Partition
 	Time      int64 // ms
 	Body      []byte

@@ -106,6 +106,7 @@ func (e *Engine) ListChildren(ctx context.Context, p batch.Partition, parent str
 	var seq int64
 	live := false
 	err := e.look(ctx, func(c *Core) {
+		views, final, live = nil, nil, false
 		j := c.jobs[parent]
 		if j == nil || j.part.Partition != p {
 			return
@@ -206,6 +207,7 @@ func (e *Engine) Snapshot(ctx context.Context, p batch.Partition, queueName stri
 // ConsumableInUse is what tasks hold of a consumable resource now.
 func (e *Engine) ConsumableInUse(ctx context.Context, p batch.Partition, name string) (inUse int64, err error) {
 	err = e.look(ctx, func(c *Core) {
+		inUse = 0
 		if r := c.partition(p).consumables[name]; r != nil {
 			inUse = r.inUse
 		}
@@ -216,6 +218,7 @@ func (e *Engine) ConsumableInUse(ctx context.Context, p batch.Partition, name st
 // ConsumableJobs lists the unfinished jobs that need a consumable resource, oldest first.
 func (e *Engine) ConsumableJobs(ctx context.Context, p batch.Partition, name string) (views []JobView, err error) {
 	err = e.look(ctx, func(c *Core) {
+		views = nil
 		for _, j := range sortedJobs(c.liveJobs()) {
 			needs := slices.ContainsFunc(j.spec.Consumables, func(r batch.ConsumableRequirement) bool { return r.Resource == name })
 			if !needs || j.part.Partition != p {

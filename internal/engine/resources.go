@@ -217,7 +217,7 @@ func (ev UpdateJobQueue) apply(c *Core) (any, error) {
 	}
 	q.envs, q.JobQueue = envs, &jq
 	p.sortQueues()
-	c.unblock(q)
+	c.armTimeLimit(q)
 	c.save(p, batch.KindJobQueue, jq.Name, &jq)
 	return jq, nil
 }

@@ -216,6 +216,10 @@ func (l *loaded) facts(ctx context.Context, store Store) (map[string]DependencyF
 			if err != nil {
 				return nil, err
 			}
+			if !fact.Exists {
+				// Retention has removed it, so it was final; and it succeeded, or the dependent would be final as well.
+				fact.Status = batch.Succeeded
+			}
 			facts[d.JobID] = fact
 		}
 	}
@@ -228,18 +232,17 @@ func lookUpFact(ctx context.Context, store Store, p batch.Partition, id batch.Jo
 	if err != nil || !ok {
 		return DependencyFact{}, err
 	}
-	fact := DependencyFact{Exists: true, Status: rec.Status}
-	if id.Index >= 0 {
-		child, ok, err := store.Child(ctx, rec.Seq, id.Index)
-		if err != nil || !ok {
-			return DependencyFact{}, err
-		}
-		fact.Status = child.Status
-		return fact, nil
-	}
 	view, err := viewRecord(rec)
-	if err != nil || view.Spec.ArraySize == 0 {
-		return fact, err
+	if err != nil {
+		return DependencyFact{}, err
+	}
+	fact := DependencyFact{Exists: hasPart(view.Spec, id), Status: rec.Status} // a node counts as its job
+	if id.Sep == ':' && fact.Exists {
+		child, ok, err := store.Child(ctx, rec.Seq, id.Index)
+		return DependencyFact{Exists: ok, Status: child.Status}, err
+	}
+	if id.Index >= 0 || view.Spec.ArraySize == 0 {
+		return fact, nil
 	}
 	fact.Children = make([]batch.Status, view.Spec.ArraySize)
 	const page = 1000
@@ -290,8 +293,9 @@ func (l *loaded) takeUpAttempt(w *work) {
 		env = &environment{ComputeEnvironment: &batch.ComputeEnvironment{Name: w.Current.ComputeEnvironment}}
 	}
 	c.hold(w, env)
-	if w.status == batch.Running {
+	if w.status == batch.Running && (w.nodes == nil || w.mainNode().underWay()) {
 		c.armTimeout(w)
+		c.armSpot(w)
 	}
 	if w.nodes == nil {
 		l.resume = append(l.resume, ResumeTask{StartTask: c.startOf(w), Begun: w.status == batch.Running})
@@ -307,17 +311,17 @@ func (l *loaded) takeUpAttempt(w *work) {
 			if n.Current.Stop != "" || w.mainNode().Current == nil {
 				c.stops = append(c.stops, StopTask{Key: w.nodeKey(n), Grace: c.grace(n.Current.Stop)})
 			}
-		case len(n.Attempts) == w.attemptNo(): // ended within the attempt under way
-			n.ended = c.recordedResult(w, n)
+		case n.status == batch.Starting || n.status == batch.Running: // ended within the attempt under way
+			n.ended = recordedResult(n)
 		}
 	}
 }
 
 // recordedResult is the result of a node's last attempt, from its record.
-func (c *Core) recordedResult(w *work, n *node) *result {
+func recordedResult(n *node) *result {
 	last := n.Attempts[len(n.Attempts)-1]
-	res := &result{statusReason: last.StatusReason, containers: last.Containers, cause: batch.Failure}
-	switch w.Current.Stop {
+	res := &result{stoppedAt: last.StoppedAt, statusReason: last.StatusReason, containers: last.Containers, cause: batch.Failure}
+	switch last.Stop {
 	case stopTimeout:
 		res.cause = batch.TimedOut
 	case stopTerminate:

@@ -18,7 +18,7 @@ func (c *Core) enqueue(w *work) {
 // enqueueFresh puts an array into its queue if it has runnable children and is not there yet.
 func (c *Core) enqueueFresh(j *job) {
 	a := j.array
-	if a.status.Final() || a.nextFresh() < 0 || waiting(&a.item) {
+	if a.status.Final() || a.nextFresh() < 0 || a.item.Queued() {
 		return
 	}
 	j.queue.work.Push(&a.item, j.spec.Share, c.now)
@@ -49,9 +49,7 @@ func (c *Core) serve(q *queue) {
 	for {
 		it := q.work.Head(c.now, skip)
 		if it == nil {
-			if reserved == nil {
-				c.unblock(q)
-			}
+			c.unblock(q)
 			return
 		}
 		j := it.Work.job
@@ -68,7 +66,7 @@ func (c *Core) serve(q *queue) {
 			}
 			reserved[j.spec.Share] = true
 		case verdict == resourceMissing:
-			c.park(it)
+			c.park(it, j.part.missing(j.spec))
 		default:
 			c.block(q, it.Work, verdict)
 			return
@@ -99,13 +97,14 @@ func (c *Core) placement(q *queue, e entry) (*work, sched.Verdict, *environment)
 		return nil, sched.Fits, nil
 	}
 	demand := spec.MilliCPU()
-	envs := make([]sched.Env, len(q.envs))
-	for i, env := range q.envs {
-		envs[i] = sched.Env{
-			Usable: env.usable(),
-			Max:    env.MaxMilliCPU, Used: env.used,
-			Limit: q.work.Available(spec.Share, env.MaxMilliCPU, c.now),
-		}
+	var room [maxQueueEnvironments]sched.Env
+	envs := room[:0]
+	for _, env := range q.envs {
+		most := env.capacity()
+		envs = append(envs, sched.Env{
+			Unfit: !env.runs(spec), Usable: env.usable(),
+			Max: most, Used: env.used, Limit: q.work.Available(spec.Share, most, c.now),
+		})
 	}
 	i, verdict := sched.Place(envs, demand)
 	if verdict == sched.NoRoom && q.work.Fair() {
@@ -122,7 +121,7 @@ func (c *Core) placement(q *queue, e entry) (*work, sched.Verdict, *environment)
 	if c.limits.MaxTasks > 0 && c.hostTasks > 0 && c.hostTasks+spec.Tasks() > c.limits.MaxTasks {
 		return nil, machineFull, q.envs[i]
 	}
-	if !e.job.part.hasConsumables(spec) {
+	if e.job.part.missing(spec) != "" {
 		return nil, resourceMissing, nil
 	}
 	w := e.work
@@ -140,9 +139,7 @@ func (c *Core) takeFresh(j *job) *work {
 	if a.nextFresh() < 0 {
 		j.queue.work.Remove(&a.item, j.spec.Share)
 	}
-	w := c.newWork(j, i)
-	w.status = batch.Runnable
-	w.CreatedAt = j.createdAt
+	w := c.newChild(j, i)
 	a.live[i] = w
 	return w
 }
@@ -150,6 +147,31 @@ func (c *Core) takeFresh(j *job) *work {
 func (e *environment) usable() bool {
 	return e.State == batch.Enabled && e.Status == batch.StatusValid
 }
+
+// maxQueueEnvironments is how many compute environments a queue may have (User Guide, "AWS Batch service quotas").
+const maxQueueEnvironments = 3
+
+// runs says whether the environment is of a kind that runs such work. Submission has checked that the queue has one; the
+// queue's environments may have been changed since. Multi-node jobs run on on-demand EC2 capacity only: not on Fargate, not
+// on Spot, not on unmanaged environments (User Guide, "Multi-node parallel jobs").
+func (e *environment) runs(spec *batch.Spec) bool {
+	if spec.NumNodes > 0 {
+		return e.ResourceType == batch.EC2
+	}
+	return e.IsFargate() == (spec.Platform == batch.Fargate)
+}
+
+// capacity is how many milli-vCPU may be in use at once. The instances of an UNMANAGED environment are the user's own;
+// unmanagedvCpus, which counts them, is optional, and without it only the machine sets a bound.
+func (e *environment) capacity() int64 {
+	if e.Type == batch.Unmanaged && e.UnmanagedVCPUs == 0 {
+		return unbounded
+	}
+	return e.MaxMilliCPU
+}
+
+// unbounded is more milli-vCPU than anything asks for, and far enough from overflow to add to.
+const unbounded = 1 << 50
 
 // place begins an attempt: the work takes its room and becomes STARTING.
 func (c *Core) place(w *work, env *environment) {
@@ -172,21 +194,24 @@ func (c *Core) hold(w *work, env *environment) {
 	spec := w.job.spec
 	w.attempt = &attempt{env: env, milliCPU: spec.MilliCPU(), hostTasks: spec.Tasks()}
 	env.used += w.attempt.milliCPU
+	w.job.queue.used += w.attempt.milliCPU
 	env.tasks++
 	c.hostTasks += w.attempt.hostTasks
 	w.job.queue.work.Hold(spec.Share, w.attempt.milliCPU, c.now)
-	w.job.part.holdConsumables(spec)
+	w.attempt.held = w.job.part.holdConsumables(spec)
 }
 
 // letGo gives back what hold took.
 func (c *Core) letGo(w *work) {
 	spec := w.job.spec
 	w.attempt.env.used -= w.attempt.milliCPU
+	w.job.queue.used -= w.attempt.milliCPU
 	w.attempt.env.tasks--
 	c.hostTasks -= w.attempt.hostTasks
 	w.job.queue.work.Release(spec.Share, w.attempt.milliCPU, c.now)
-	c.releaseConsumables(w.job.part, spec)
+	c.releaseConsumables(w.job.part, w.attempt.held)
 	c.timers.remove(w.attempt.deadline)
+	c.timers.remove(w.attempt.reclaim)
 	w.attempt = nil
 	w.job.part.unsettled = true
 	if c.limits.MaxTasks > 0 {
@@ -199,27 +224,72 @@ func (c *Core) letGo(w *work) {
 // block notes why the head of a queue can't be placed, which readers see as its statusReason, and starts the clock of
 // jobStateTimeLimitActions if it is a new head or a new reason (reference 3.5: the clock runs only for the head).
 func (c *Core) block(q *queue, e entry, verdict sched.Verdict) {
-	var reason string
-	switch verdict {
-	case sched.TooLarge:
-		reason = batch.ReasonTooLarge
-	case machineFull:
-		reason = batch.ReasonNoCapacity(q.headType())
-	}
-	if q.blocked.job == e.job && q.blocked.work == e.work && q.blocked.reason == reason {
+	reason, index := q.blockedReason(e.job.spec, verdict), e.index()
+	if b := q.blocked; b.job == e.job && b.index == index && b.reason == reason {
 		return
 	}
 	c.unblock(q)
-	q.blocked = blocked{job: e.job, work: e.work, reason: reason, since: c.nowMs()}
+	q.blocked = blocked{job: e.job, index: index, reason: reason, since: c.nowMs()}
 	if reason == "" {
 		return
 	}
-	if action, ok := batch.TimeLimitFor(q.TimeLimitActions, batch.Runnable, reason); ok {
-		at := q.blocked.since + (time.Duration(action.MaxTimeSeconds) * time.Second).Milliseconds()
-		q.blocked.timer = c.timers.add(at, func() { c.timeLimit(q, action) })
+	c.armTimeLimit(q)
+	if c.announcing() {
+		v := c.viewEntry(e)
+		c.notices = append(c.notices, Notice{View: v, Last: v.Index, At: c.nowMs(), Blocked: true})
 	}
-	if c.limits.Notify {
-		c.notices = append(c.notices, Notice{View: c.viewEntry(e), At: c.nowMs(), Blocked: true})
+}
+
+// blockedReason is what a reader sees of a head that can't be placed; "" if it only waits for its turn.
+//
+// unverified: that disabled environments, and none of the job's kind, show as undetermined.
+func (q *queue) blockedReason(spec *batch.Spec, verdict sched.Verdict) string {
+	switch verdict {
+	case sched.TooLarge:
+		return batch.ReasonTooLarge
+	case machineFull:
+		return batch.ReasonNoCapacity(q.headType())
+	case sched.NoneUsable:
+		for _, env := range q.envs {
+			if env.runs(spec) && env.Status != batch.StatusInvalid {
+				return batch.ReasonUndetermined
+			}
+		}
+		return batch.ReasonEnvironmentsInvalid
+	case sched.NoneFit:
+		return batch.ReasonUndetermined
+	default:
+		return ""
+	}
+}
+
+// index is that of the array child that is to run, -1 if the job is no array.
+func (e entry) index() int32 {
+	switch {
+	case e.work != nil:
+		return e.work.index
+	case e.job.array != nil:
+		return e.job.array.nextFresh()
+	default:
+		return -1
+	}
+}
+
+// blocks says whether the job, or the array child of that index, is the head of its queue that can't be placed.
+func (b *blocked) blocks(j *job, index int32) bool { return b.job == j && b.index == index }
+
+// armTimeLimit starts the clock of the action for the blocked head's reason, if the queue has one; it counts from the time
+// since which the head is blocked.
+func (c *Core) armTimeLimit(q *queue) {
+	b := &q.blocked
+	c.timers.remove(b.timer)
+	b.timer = nil
+	if b.job == nil {
+		return
+	}
+	if action, ok := batch.TimeLimitFor(q.TimeLimitActions, batch.Runnable, b.reason); ok {
+		at := b.since + (time.Duration(action.MaxTimeSeconds) * time.Second).Milliseconds()
+		b.timer = c.timers.add(at, func() { c.timeLimit(q, action) })
 	}
 }
 
@@ -238,10 +308,10 @@ func (c *Core) timeLimit(q *queue, action batch.JobStateTimeLimit) {
 	b := q.blocked
 	c.unblock(q)
 	reason := action.CancelReason()
-	if b.work != nil {
-		c.finish(b.work, reason)
+	if b.index >= 0 {
+		c.finishChild(b.job, b.index, reason)
 	} else {
-		c.finishChild(b.job, b.job.array.nextFresh(), reason)
+		c.finish(b.job.work, reason)
 	}
 	q.part.unsettled = true
 }

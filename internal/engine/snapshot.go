@@ -7,7 +7,7 @@ import (
 
 // snapshot lists the front of a queue in the order in which the jobs would be dispatched, and what it uses.
 func (c *Core) snapshot(q *queue, limit int) Snapshot {
-	s := Snapshot{At: c.nowMs(), Fair: q.work.Fair()}
+	s := Snapshot{At: c.nowMs(), MilliCPU: q.used, Fair: q.work.Fair()}
 	cost := func(it *sched.Item[entry]) int64 { return it.Work.job.spec.MilliCPU() }
 	q.work.Walk(c.now, cost, func(it *sched.Item[entry]) bool {
 		j, w := it.Work.job, it.Work.work
@@ -20,19 +20,6 @@ func (c *Core) snapshot(q *queue, limit int) Snapshot {
 		}
 		return len(s.Front) < limit
 	})
-	for j := range q.jobs {
-		if j.array == nil {
-			if j.work.attempt != nil {
-				s.MilliCPU += j.work.attempt.milliCPU
-			}
-			continue
-		}
-		for _, w := range j.array.live {
-			if w.attempt != nil {
-				s.MilliCPU += w.attempt.milliCPU
-			}
-		}
-	}
 	if s.Fair {
 		s.ActiveShares = q.work.ActiveShares(c.now)
 		for _, use := range q.work.Utilization(c.now) {

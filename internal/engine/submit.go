@@ -42,6 +42,9 @@ func (ev SubmitJob) apply(c *Core) (any, error) {
 	if err := c.checkDependencies(ev.Partition, ev.Spec, ev.Facts); err != nil {
 		return nil, err
 	}
+	if q.work.Fair() && !q.work.Active(ev.Spec.Share, c.now) && q.work.ActiveShares(c.now) >= batch.MaxActiveShares {
+		return nil, batch.ErrTooManyShares(q.Name)
+	}
 	c.lastSeq++
 	j := &job{
 		seq: c.lastSeq, part: part, id: c.ids.UUID(), spec: ev.Spec, queue: q, createdAt: c.nowMs(), isNew: true,
@@ -102,7 +105,7 @@ func (c *Core) checkDependencies(p batch.Partition, spec *batch.Spec, facts map[
 			return batch.ErrDependencyUnknown(d.JobID)
 		}
 		if j := c.jobs[id.Parent]; j != nil && j.part.Partition == p {
-			if id.Index >= 0 && !j.hasPart(id) {
+			if !hasPart(j.spec, id) {
 				return batch.ErrDependencyUnknown(d.JobID)
 			}
 			if d.Type == batch.NToN {
@@ -130,12 +133,16 @@ func (c *Core) checkDependencies(p batch.Partition, spec *batch.Spec, facts map[
 	return nil
 }
 
-// hasPart says whether the job has the child or node that id names.
-func (j *job) hasPart(id batch.JobID) bool {
-	if id.Sep == ':' {
-		return id.Index < j.spec.ArraySize
+// hasPart says whether the job has the child or node that id names; the id of the job itself is one of its parts.
+func hasPart(spec *batch.Spec, id batch.JobID) bool {
+	switch id.Sep {
+	case ':':
+		return id.Index < spec.ArraySize
+	case '#':
+		return id.Index < spec.NumNodes
+	default:
+		return true
 	}
-	return id.Sep == '#' && id.Index < j.spec.NumNodes
 }
 
 // wire connects the job with what it depends on and lets it go as far as that allows: its own rows tell which of its
@@ -227,10 +234,8 @@ func (c *Core) startLife(j *job, failed []int32) {
 		}
 	}
 	slices.Sort(failed)
-	for _, i := range slices.Compact(failed) {
-		if !a.states[i].Final() {
-			c.finishChild(j, i, batch.ReasonDependencyFailed)
-		}
+	for _, i := range failed {
+		c.finishChild(j, i, batch.ReasonDependencyFailed)
 	}
 	if j.waits == 0 && !j.final() {
 		c.release(j)
@@ -247,8 +252,8 @@ func (c *Core) setImplicit(j *job, i int32, trigger batch.Trigger) {
 	if to == batch.Runnable {
 		j.array.addFresh(i)
 	}
-	if c.limits.Notify && !c.restoring {
-		c.notices = append(c.notices, Notice{View: c.viewChild(j, i), At: c.nowMs()})
+	if c.announcing() {
+		c.announceImplicit(j, i)
 	}
 }
 

@@ -14,7 +14,7 @@ func (c *Core) viewWork(w *work) JobView {
 		Partition: w.job.part.Partition, Seq: w.job.seq, ID: w.id(), Index: int(w.index), Node: -1,
 		Spec: w.job.spec, Status: w.status, WorkState: w.WorkState.clone(),
 	}
-	if b := w.job.queue.blocked; b.work == w && w.status == batch.Runnable {
+	if b := &w.job.queue.blocked; w.status == batch.Runnable && b.blocks(w.job, w.index) {
 		v.StatusReason = b.reason
 	}
 	return v
@@ -29,7 +29,7 @@ func (c *Core) viewChild(j *job, i int32) JobView {
 		Partition: j.part.Partition, Seq: j.seq, ID: batch.ArrayChildID(j.id, int(i)), Index: int(i), Node: -1,
 		Spec: j.spec, Status: j.array.states[i], WorkState: WorkState{CreatedAt: j.createdAt},
 	}
-	if b := j.queue.blocked; b.job == j && b.work == nil && v.Status == batch.Runnable {
+	if b := &j.queue.blocked; v.Status == batch.Runnable && b.blocks(j, i) {
 		v.StatusReason = b.reason
 	}
 	return v
@@ -90,7 +90,7 @@ func (c *Core) liveView(p batch.Partition, id batch.JobID) (v JobView, found, fi
 		return c.viewParent(j), true, false
 	case id.Index < 0:
 		return c.viewWork(j.work), true, false
-	case !j.hasPart(id):
+	case !hasPart(j.spec, id):
 		return JobView{}, false, false
 	case id.Sep == '#':
 		return c.viewNode(j.work, j.work.nodes[id.Index]), true, false

@@ -41,32 +41,42 @@ type Item[W any] struct {
 	Key  Key
 	Work W
 
-	line *line[W]
+	line *Line[W]
 	pos  int
 }
 
 // Queued says whether the item stands in a line.
 func (it *Item[W]) Queued() bool { return it.line != nil }
 
-// line is a priority queue of items by Key with removal from the middle. Push, pop and remove cost O(log n).
-type line[W any] struct {
+// Line is a priority queue of items by Key with removal from the middle: Push and Remove cost O(log n). The zero Line is
+// empty.
+type Line[W any] struct {
 	items []*Item[W]
 }
 
-func (l *line[W]) head() *Item[W] {
+// Len is the number of items.
+func (l *Line[W]) Len() int { return len(l.items) }
+
+// Head is the first item, nil if there is none.
+func (l *Line[W]) Head() *Item[W] {
 	if len(l.items) == 0 {
 		return nil
 	}
 	return l.items[0]
 }
 
-func (l *line[W]) push(it *Item[W]) {
+// Push adds an item that stands in no line.
+func (l *Line[W]) Push(it *Item[W]) {
+	if it.Queued() {
+		panic("sched: an item can't stand in two places")
+	}
 	it.line, it.pos = l, len(l.items)
 	l.items = append(l.items, it)
 	l.up(it.pos)
 }
 
-func (l *line[W]) remove(it *Item[W]) {
+// Remove takes out an item of this line.
+func (l *Line[W]) Remove(it *Item[W]) {
 	last := len(l.items) - 1
 	i := it.pos
 	if i != last {
@@ -80,14 +90,14 @@ func (l *line[W]) remove(it *Item[W]) {
 	it.line, it.pos = nil, 0
 }
 
-func (l *line[W]) less(i, j int) bool { return l.items[i].Key.Compare(l.items[j].Key) < 0 }
+func (l *Line[W]) less(i, j int) bool { return l.items[i].Key.Compare(l.items[j].Key) < 0 }
 
-func (l *line[W]) swap(i, j int) {
+func (l *Line[W]) swap(i, j int) {
 	l.items[i], l.items[j] = l.items[j], l.items[i]
 	l.items[i].pos, l.items[j].pos = i, j
 }
 
-func (l *line[W]) up(i int) {
+func (l *Line[W]) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
 		if !l.less(i, parent) {
@@ -98,7 +108,7 @@ func (l *line[W]) up(i int) {
 	}
 }
 
-func (l *line[W]) down(i int) bool {
+func (l *Line[W]) down(i int) bool {
 	start := i
 	for {
 		child := 2*i + 1
@@ -119,19 +129,19 @@ func (l *line[W]) down(i int) bool {
 
 // walk calls fn for items in order until it returns false. It costs O(k log k) for k items and changes nothing: a second,
 // small heap holds the positions whose parents have been visited.
-func (l *line[W]) walk(fn func(*Item[W]) bool) {
+func (l *Line[W]) walk(fn func(*Item[W]) bool) {
 	if len(l.items) == 0 {
 		return
 	}
-	frontier := line[int]{}
+	frontier := Line[int]{}
 	add := func(i int) {
 		if i < len(l.items) {
-			frontier.push(&Item[int]{Key: l.items[i].Key, Work: i})
+			frontier.Push(&Item[int]{Key: l.items[i].Key, Work: i})
 		}
 	}
 	add(0)
-	for next := frontier.head(); next != nil; next = frontier.head() {
-		frontier.remove(next)
+	for next := frontier.Head(); next != nil; next = frontier.Head() {
+		frontier.Remove(next)
 		if !fn(l.items[next.Work]) {
 			return
 		}

@@ -2,6 +2,8 @@ package sched
 
 // Env is a compute environment as placement sees it.
 type Env struct {
+	// Unfit: it never runs work of this kind, whatever its size and state.
+	Unfit bool
 	// Usable: ENABLED and VALID.
 	Usable bool
 	// Max and Used are in milli-vCPU. Limit is what the job's share may use of Max (Max itself without a reservation).
@@ -15,24 +17,32 @@ type Verdict uint8
 const (
 	// Fits: there is room on the environment named with it.
 	Fits Verdict = iota + 1
-	// NoRoom: an environment is large enough, but busy, or none is usable at the moment.
+	// NoRoom: a usable environment is large enough, but busy.
 	NoRoom
-	// TooLarge: no environment of the queue could ever hold it.
+	// NoneUsable: no environment that is large enough is usable at the moment.
+	NoneUsable
+	// TooLarge: no environment of its kind could ever hold it.
 	TooLarge
+	// NoneFit: the queue has no environment for this kind of work.
+	NoneFit
 )
 
 // Place picks the first environment, in the queue's order, with room for demand milli-vCPU (of all nodes together: a
-// multi-node job is placed whole or not at all). Environments that are unusable, full or too small are passed over (User
-// Guide, "Job queue parameters", compute environment order).
+// multi-node job is placed whole or not at all). Environments that are unfit, unusable, full or too small are passed over
+// (User Guide, "Job queue parameters", compute environment order). The index is -1 unless the verdict is Fits.
 func Place(envs []Env, demand int64) (index int, v Verdict) {
-	v = TooLarge
+	v = NoneFit
 	for i, e := range envs {
-		if demand > e.Max {
-			continue
-		}
-		v = NoRoom
-		if e.Usable && e.Used+demand <= min(e.Max, e.Limit) {
+		switch {
+		case e.Unfit:
+		case demand > e.Max:
+			v = min(v, TooLarge)
+		case !e.Usable:
+			v = min(v, NoneUsable)
+		case e.Used+demand <= min(e.Max, e.Limit):
 			return i, Fits
+		default:
+			v = NoRoom
 		}
 	}
 	return -1, v

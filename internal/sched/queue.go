@@ -31,7 +31,7 @@ func (p *Policy) window() time.Duration {
 // fair-share policy.
 type Queue[W any] struct {
 	policy *Policy // nil: FIFO
-	fifo   line[W]
+	fifo   Line[W]
 	shares map[string]*share[W]
 	// waiting lists the shares that have runnable work, so that a pick looks at no others.
 	waiting []*share[W]
@@ -42,7 +42,7 @@ type Queue[W any] struct {
 type share[W any] struct {
 	name   string
 	weight float64
-	line   line[W]
+	line   Line[W]
 	at     int     // index in Queue.waiting, -1 when it has no runnable work
 	live   int     // unfinished jobs
 	held   int64   // milli-vCPU placed now
@@ -75,16 +75,13 @@ func (q *Queue[W]) Len() int { return q.size }
 
 // Push adds an item; share is ignored by a FIFO queue.
 func (q *Queue[W]) Push(it *Item[W], shareName string, now time.Time) {
-	if it.Queued() {
-		panic("sched: an item can't stand in a queue twice")
-	}
 	q.size++
 	if q.policy == nil {
-		q.fifo.push(it)
+		q.fifo.Push(it)
 		return
 	}
 	s := q.share(shareName, now)
-	s.line.push(it)
+	s.line.Push(it)
 	if s.at < 0 {
 		s.at = len(q.waiting)
 		q.waiting = append(q.waiting, s)
@@ -97,11 +94,11 @@ func (q *Queue[W]) Remove(it *Item[W], shareName string) {
 		return
 	}
 	q.size--
-	it.line.remove(it)
+	it.line.Remove(it)
 	if q.policy == nil {
 		return
 	}
-	if s := q.shares[shareName]; len(s.line.items) == 0 {
+	if s := q.shares[shareName]; s.line.Len() == 0 {
 		last := len(q.waiting) - 1
 		q.waiting[s.at] = q.waiting[last]
 		q.waiting[s.at].at = s.at
@@ -116,7 +113,7 @@ func (q *Queue[W]) Remove(it *Item[W], shareName string) {
 // are passed over; a FIFO queue has no shares and asks nothing.
 func (q *Queue[W]) Head(now time.Time, skip func(share string) bool) *Item[W] {
 	if q.policy == nil {
-		return q.fifo.head()
+		return q.fifo.Head()
 	}
 	var best *share[W]
 	var bestUse float64
@@ -132,7 +129,7 @@ func (q *Queue[W]) Head(now time.Time, skip func(share string) bool) *Item[W] {
 	if best == nil {
 		return nil
 	}
-	return best.line.head()
+	return best.line.Head()
 }
 
 // weighted is what the shares are compared by: what it uses now and what it used over the window, times its weight. Both
