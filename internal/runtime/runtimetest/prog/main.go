@@ -81,11 +81,23 @@ func main() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: args[0] == "session"}
 		check(cmd.Start())
 		fmt.Println(cmd.Process.Pid)
+	case "with-child": // HOW: the same, but goes on itself
+		cmd := self("wait")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: args[0] == "session"}
+		check(cmd.Start())
+		fmt.Println("ready")
+		forever()
 	case "wait":
 		forever()
 	case "write": // FILE TEXT: writes the file and "written"
 		check(os.WriteFile(args[0], []byte(args[1]), 0o644))
 		fmt.Println("written")
+	case "mark": // FILE TEXT MS: adds TEXT as a line to the file at once and waits so many milliseconds
+		f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		check(err)
+		_, err = f.WriteString(args[1] + "\n")
+		check(err)
+		time.Sleep(time.Duration(number(args[2])) * time.Millisecond)
 	case "read": // FILE: copies it to stdout
 		f, err := os.Open(args[0])
 		check(err)
