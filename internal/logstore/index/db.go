@@ -13,6 +13,8 @@ import (
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/batchbox/batchbox/internal/store"
 )
 
 // schemaVersion is kept in the file's user_version. A file of another version is thrown away and made again from the
@@ -216,11 +218,11 @@ func connect(ctx context.Context, file string, mode connMode) (*conn, error) {
 	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file), RawQuery: v.Encode()}).String()
 	connector, err := sqlite.NewConnector(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("log index %s: %w", file, err)
+		return nil, wrap(err)
 	}
 	dc, err := connector.Connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("log index %s: %w", file, err)
+		return nil, wrap(err)
 	}
 	return &conn{dc: dc, stmts: map[string]*stmt{}}, nil
 }
@@ -243,11 +245,20 @@ func (c *conn) script(ctx context.Context, text string) error {
 	return wrap(err)
 }
 
+// wrap says that an error is the index's, and of what kind.
 func wrap(err error) error {
-	if err != nil {
-		return fmt.Errorf("log index: %w", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	var se *sqlite.Error
+	if errors.As(err, &se) {
+		switch se.Code() & 0xff {
+		case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_NOMEM, lib.SQLITE_PERM,
+			lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
+			return fmt.Errorf("log index: %w: %w", store.ErrUnavailable, err)
+		}
+	}
+	return fmt.Errorf("log index: %w", err)
 }
 
 // prepare returns the statement of a text. Texts are constants, so there are few.

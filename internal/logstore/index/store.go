@@ -134,6 +134,9 @@ func (s *Store) Close() error {
 	return err
 }
 
+// Now is the time of the Store's clock.
+func (s *Store) Now() time.Time { return s.now() }
+
 // Poke tells the indexer that there may be something new, so that a later read finds little left to do. It runs once
 // soon, and then once a second for as long as each run finds something. Reads do not need it.
 func (s *Store) Poke() {

@@ -130,10 +130,18 @@ func (s *Store) CreateStream(ctx context.Context, key logstore.StreamKey) error 
 	if !errors.Is(err, ErrNoStream) {
 		return err
 	}
-	if err := s.writer.KeepStream(key, s.now().UnixMilli()); err != nil {
-		return err
+	return s.write(func() error { return s.writer.KeepStream(key, s.now().UnixMilli()) })
+}
+
+// write appends to the segments and makes it durable.
+func (s *Store) write(fn func() error) error {
+	if err := fn(); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	return s.writer.Sync()
+	if err := s.writer.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // StreamExists returns nil, or an error that wraps ErrNoGroup or ErrNoStream.
@@ -148,15 +156,13 @@ func (s *Store) StreamExists(ctx context.Context, key logstore.StreamKey) error 
 	})
 }
 
-// Put appends events to a stream that exists. They are durable when Put returns.
+// Put appends events to a stream that exists; a message is at most logstore.MaxMessageBytes long. They are durable when
+// Put returns. An error that wraps store.ErrUnavailable means that the disk refused them.
 func (s *Store) Put(ctx context.Context, key logstore.StreamKey, events []logstore.Event) error {
 	if err := s.StreamExists(ctx, key); err != nil {
 		return err
 	}
-	if err := s.writer.Append(key, events); err != nil {
-		return err
-	}
-	return s.writer.Sync()
+	return s.write(func() error { return s.writer.Append(key, events) })
 }
 
 // DeleteStream removes a stream with its events. If a container goes on writing to it, it appears again with what
