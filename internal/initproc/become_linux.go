@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/batchbox/batchbox/internal/runtime/account"
 )
 
 // become turns the init, step by step, into something that has no more rights than the program may have.
@@ -21,7 +23,7 @@ func become(in *Instructions) error {
 	if err != nil {
 		return startFailure("", err)
 	}
-	in.Env = completeEnv(in.Env, append(in.DefaultEnv, "HOME="+id.home))
+	in.Env = completeEnv(in.Env, append(in.DefaultEnv, "HOME="+id.Home))
 	if err := enterDir(in.Dir); err != nil {
 		return startFailure("chdir to "+in.Dir, err)
 	}
@@ -44,10 +46,10 @@ func become(in *Instructions) error {
 	if err := dropBounding(in.Capabilities); err != nil {
 		return err
 	}
-	if err := setIDs(id.uid, id.gid, id.groups, in.SingleUser); err != nil {
+	if err := setIDs(id.UID, id.GID, id.Groups, in.SingleUser); err != nil {
 		return startFailure("", err)
 	}
-	if err := setCapabilities(in.Capabilities, id.uid == 0); err != nil {
+	if err := setCapabilities(in.Capabilities, id.UID == 0); err != nil {
 		return err
 	}
 	// Changing ids cleared this.
@@ -69,29 +71,26 @@ func startFailure(what string, err error) error {
 	return &Failure{Kind: FailedStart, Text: err.Error()}
 }
 
-// maxAccounts bounds what is read of a container's /etc/passwd or /etc/group.
-const maxAccounts = 8 << 20
-
-func lookUpUser(in *Instructions) (identity, error) {
+func lookUpUser(in *Instructions) (account.Identity, error) {
 	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return identity{}, failed("open /", err)
+		return account.Identity{}, failed("open /", err)
 	}
 	defer unix.Close(root)
 	passwd, err := readIfThere(root, "etc/passwd")
 	if err != nil {
-		return identity{}, err
+		return account.Identity{}, err
 	}
 	group, err := readIfThere(root, "etc/group")
 	if err != nil {
-		return identity{}, err
+		return account.Identity{}, err
 	}
-	id, err := resolveUser(in.User, passwd, group)
+	id, err := account.Resolve(in.User, passwd, group)
 	if err == nil && in.SingleUser {
-		if id.uid != 0 || id.gid != 0 {
-			return identity{}, errors.New("user " + in.User + ": this user namespace has only root; give the user who runs batchbox a range of ids in /etc/subuid and /etc/subgid, and install newuidmap")
+		if id.UID != 0 || id.GID != 0 {
+			return account.Identity{}, errors.New("user " + in.User + ": this user namespace has only root; give the user who runs batchbox a range of ids in /etc/subuid and /etc/subgid, and install newuidmap")
 		}
-		id.groups = nil
+		id.Groups = nil
 	}
 	return id, err
 }
@@ -113,7 +112,7 @@ func readIfThere(root int, path string) (string, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return "", nil
 	}
-	if st.Size > maxAccounts {
+	if st.Size > account.MaxFile {
 		return "", errors.New("/" + path + " is larger than 8 MiB")
 	}
 	b := make([]byte, st.Size)

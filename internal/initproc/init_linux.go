@@ -36,13 +36,21 @@ func initMain() {
 	giveUp(err)
 }
 
-// giveUp tells the runtime why there is no container.
+// giveUp tells why there is no container: the runtime, or, if it does not listen, whoever reads the output.
 func giveUp(err error) {
 	f := new(Failure)
 	if !errors.As(err, &f) {
 		f = &Failure{Kind: FailedSetup, Text: err.Error()}
 	}
-	_, _ = unix.Write(socket, f.Append(nil)) // if nobody listens, nobody wants to know
+	if err := unix.Sendto(socket, f.Append(nil), unix.MSG_NOSIGNAL, nil); err != nil {
+		say(f.Text + "\n")
+	}
+	switch f.Kind {
+	case FailedNotFound:
+		syscall.Exit(127)
+	case FailedNotExecutable:
+		syscall.Exit(126)
+	}
 	syscall.Exit(1)
 }
 

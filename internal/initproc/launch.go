@@ -9,6 +9,8 @@ type Request struct {
 	Namespaces uint64
 	// CgroupFD is set if a cgroup v2 directory is among the descriptors.
 	CgroupFD bool
+	// Signal is the number of a RequestSignal's.
+	Signal uint64
 	// Path is the directory of a Remove or a Measure, relative to the directory that came with Begin.
 	Path string
 }
@@ -29,6 +31,8 @@ const (
 	RequestRemove
 	// RequestMeasure counts the bytes under a directory.
 	RequestMeasure
+	// RequestSignal is for a shim: it sends the container's process 1 the signal Signal, if that has not ended.
+	RequestSignal
 )
 
 // Append appends the encoding of r to b.
@@ -50,6 +54,7 @@ func (r *Request) code(c *coder) {
 	c.uint(&r.ID)
 	c.uint(&r.Namespaces)
 	c.bool(&r.CgroupFD)
+	c.uint(&r.Signal)
 	c.string(&r.Path)
 }
 
@@ -77,9 +82,9 @@ type EventKind int
 const (
 	// EventReady answers RequestBegin.
 	EventReady EventKind = iota + 1
-	// EventLaunched comes with a pidfd. An EventExited follows, sooner or later, and never comes before.
+	// EventLaunched comes with a pidfd, from a launcher. An EventExited follows, sooner or later, and never comes before.
 	EventLaunched
-	// EventFailed is the other answer to RequestLaunch.
+	// EventFailed is the other answer to RequestLaunch. A shim sends it with the wait status of the OCI runtime.
 	EventFailed
 	EventExited
 	EventMeasured

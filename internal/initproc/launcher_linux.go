@@ -35,6 +35,11 @@ type launcher struct {
 	early     map[int]unix.WaitStatus
 	// born wakes the reaping thread when there may be a child again.
 	born *sync.Cond
+	sender
+}
+
+// sender sends events over the socket.
+type sender struct {
 	// sending keeps the order of events about one container: Launched before Exited.
 	sending sync.Mutex
 }
@@ -225,13 +230,13 @@ func (l *launcher) fail(r *Request, what string, err error) {
 	_ = l.send(e, -1)
 }
 
-func (l *launcher) send(e *Event, fd int) error {
-	l.sending.Lock()
-	defer l.sending.Unlock()
-	return l.sendLocked(e, fd)
+func (s *sender) send(e *Event, fd int) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.sendLocked(e, fd)
 }
 
-func (l *launcher) sendLocked(e *Event, fd int) error {
+func (s *sender) sendLocked(e *Event, fd int) error {
 	var oob []byte
 	if fd >= 0 {
 		oob = unix.UnixRights(fd)

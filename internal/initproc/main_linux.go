@@ -18,7 +18,13 @@ func Main(args []string) {
 	case roleInit:
 		initMain()
 	case roleReaper:
-		reaperMain(args[2:])
+		if len(args) > 2 {
+			reaperMain(args[2:])
+		}
+	case roleShim:
+		if len(args) > 4 {
+			shimMain(args[2], args[3], args[4:])
+		}
 	}
 	say(Name + " is started by batchbox, not by hand\n")
 	syscall.Exit(2)

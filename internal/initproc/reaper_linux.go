@@ -30,7 +30,7 @@ func becomeReaper(in *Instructions) error {
 func reaperMain(argv []string) { reap(argv, os.Environ()) }
 
 // reap is process 1 of a container that asked for an init process. It runs argv as its child, passes signals on to it, reaps
-// orphans, and ends with the child's exit code.
+// orphans, and ends with the child's exit code. Its socket may be missing.
 func reap(argv, env []string) {
 	unix.CloseOnExec(socket)
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {

@@ -11,15 +11,15 @@ import (
 // devices are the host's devices that every container has, and no others.
 var devices = [...]string{"full", "null", "random", "tty", "urandom", "zero"}
 
-// maskedPaths and readonlyPaths are those of container engines (Moby's oci/defaults.go): what tells about the host, or
+// MaskedPaths and ReadonlyPaths are those of container engines (Moby's oci/defaults.go): what tells about the host, or
 // reaches it, and is not namespaced.
-var maskedPaths = [...]string{
+var MaskedPaths = [...]string{
 	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 	"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 	"/sys/devices/virtual/powercap", "/sys/firmware",
 }
 
-var readonlyPaths = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+var ReadonlyPaths = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 
 const quiet = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
 
@@ -411,9 +411,9 @@ func mountCgroups(in *Instructions) error {
 	return failed("make "+dir+" read-only", unix.Mount("", dir, "", flags|unix.MS_REMOUNT|unix.MS_BIND, ""))
 }
 
-// mask hides maskedPaths and takes the right to write from readonlyPaths, as far as this kernel has them.
+// mask hides MaskedPaths and takes the right to write from ReadonlyPaths, as far as this kernel has them.
 func mask() error {
-	for _, path := range maskedPaths {
+	for _, path := range MaskedPaths {
 		var st unix.Stat_t
 		if err := unix.Lstat(path, &st); err != nil {
 			continue
@@ -432,7 +432,7 @@ func mask() error {
 			return failed("mask "+path, err)
 		}
 	}
-	for _, path := range readonlyPaths {
+	for _, path := range ReadonlyPaths {
 		fd, err := openTree(unix.AT_FDCWD, path, 0)
 		if errors.Is(err, unix.ENOENT) {
 			continue

@@ -17,8 +17,10 @@ type Tree struct {
 	name string
 	v2   dir   // zero if version 2 is not mounted or can not be used
 	v1   []dir // the version 1 hierarchies used
-	// delegated is set if the place lies in a group given to us, rather than at the top.
-	delegated bool
+	// path is where groups are in the version 2 hierarchy, as /proc/PID/cgroup shows it.
+	path string
+	// others are the directories of that name in hierarchies that limits do not need. An OCI runtime makes them.
+	others []string
 }
 
 // dir is a directory that has a subdirectory for each group.
@@ -47,7 +49,7 @@ func Open(name string) (*Tree, error) {
 		return nil, fmt.Errorf("find own cgroup: %w", err)
 	}
 	hierarchies, own := parseMountinfo(string(info)), parseMembership(string(self))
-	t := &Tree{name: name}
+	t := &Tree{name: name, path: "/" + name}
 	if err := t.open(hierarchies, own); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -87,8 +89,12 @@ func (t *Tree) openV1(h hierarchy) error {
 			all = append(all, option)
 		}
 	}
-	if len(d.controllers) == 0 || slices.ContainsFunc(t.v1, func(o dir) bool { return o.has(d.controllers[0]) }) {
+	if len(d.controllers) == 0 {
+		t.others = append(t.others, d.path)
 		return nil
+	}
+	if slices.ContainsFunc(t.v1, func(o dir) bool { return o.has(d.controllers[0]) }) {
+		return nil // mounted twice
 	}
 	d.visible = strings.Join(all, ",")
 	if err := os.Mkdir(d.path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
@@ -116,7 +122,7 @@ func (t *Tree) openV2(h hierarchy, own []membership) error {
 		if err := vacate(ownDir); err != nil {
 			return err
 		}
-		t.delegated = true
+		t.path = filepath.Join(own[i].path, t.name)
 		return t.useV2(ownDir)
 	case os.Geteuid() == 0:
 		return t.useV2(h.mount)
@@ -268,9 +274,20 @@ func (t *Tree) List() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
+// Path is the path of a group from the top of its hierarchies, for an OCI runtime that makes the group.
+func (t *Tree) Path(group string) string {
+	if len(t.v1) > 0 {
+		return "/" + t.name + "/" + group
+	}
+	return t.path + "/" + group
+}
+
 // Close removes the place, if no group is left in it.
 func (t *Tree) Close() error {
 	var errs error
+	for _, path := range t.others {
+		_ = unix.Rmdir(path) // mostly there is none
+	}
 	for _, d := range t.dirs() {
 		if err := unix.Rmdir(d.path); err != nil && err != unix.ENOENT {
 			errs = errors.Join(errs, &os.PathError{Op: "rmdir", Path: d.path, Err: err})

@@ -335,8 +335,8 @@ func (s *suite) outside(t *testing.T) {
 // workingDirectory names descriptors that the runtime may have left open as the working directory (CVE-2024-21626).
 func (s *suite) workingDirectory(t *testing.T) {
 	t.Parallel()
-	for fd := 3; fd < 16; fd++ {
-		for _, dir := range []string{"/proc/self/fd/%d", "/proc/1/fd/%d", "/proc/self/fd/%d/.."} {
+	for fd := 3; fd < 10; fd++ {
+		for _, dir := range []string{"/proc/self/fd/%d", "/proc/1/fd/%d/.."} {
 			spec := s.spec("cwd=" + s.secret)
 			spec.Dir = fmt.Sprintf(dir, fd)
 			_, finish, err := s.tryStart(t, spec)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/batchbox/batchbox/internal/initproc"
+	"github.com/batchbox/batchbox/internal/runtime/native/initbin"
 )
 
 // errLauncherGone is the reason of everything a dead launcher leaves undone.
@@ -64,7 +65,7 @@ func startLauncher(ctx context.Context, exe *os.File, ids *idMaps, dir *os.File,
 		}
 	}()
 	cmd := &exec.Cmd{
-		Path:       "/proc/self/fd/" + strconv.Itoa(int(exe.Fd())),
+		Path:       initbin.Command(exe),
 		Args:       initproc.LauncherArgs(),
 		Env:        initproc.LauncherEnv(),
 		Dir:        "/",

@@ -40,35 +40,8 @@ const (
 	idleRootLife = 5 * time.Second
 )
 
-// baseDir is the directory, in the state directory, of the layer that lies over every image: mount points. What an image has
-// in their place, symbolic links above all, is out of the way.
-const baseDir = "base"
-
-func (r *Runtime) basePath() string { return filepath.Join(r.options.StateDir, baseDir) }
-
-// makeBase makes the layer of mount points.
-func (r *Runtime) makeBase() error {
-	base := r.basePath()
-	for _, dir := range []string{"", "dev", "etc", "proc", "sys"} {
-		path := filepath.Join(base, dir)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return err
-		}
-		if err := os.Chmod(path, 0o755); err != nil { // whatever the umask
-			return err
-		}
-	}
-	for _, file := range []string{"hostname", "hosts", "resolv.conf"} {
-		path := filepath.Join(base, "etc", file)
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			return err
-		}
-		if err := os.Chmod(path, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// basePath is the layer that lies over every image.
+func (r *Runtime) basePath() string { return filepath.Join(r.options.StateDir, "base") }
 
 // takeRoot returns a root for layers: one that waits, or a new one, which only has a directory yet.
 func (r *Runtime) takeRoot(layers []string) (*rootfs, error) {

@@ -20,7 +20,9 @@ import (
 
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/cgroup"
+	"github.com/batchbox/batchbox/internal/runtime/native/initbin"
 	"github.com/batchbox/batchbox/internal/runtime/native/seccomp"
+	"github.com/batchbox/batchbox/internal/runtime/surroundings"
 )
 
 // Runtime runs containers. It implements runtime.Runtime.
@@ -90,11 +92,15 @@ func New(ctx context.Context, o Options) (_ *Runtime, err error) {
 	if r.dir, err = os.Open(r.path("")); err != nil {
 		return nil, fmt.Errorf("native: %w", err)
 	}
-	if err := r.makeBase(); err != nil {
+	if err := surroundings.MakeBase(r.basePath()); err != nil {
 		return nil, fmt.Errorf("native: %w", err)
 	}
-	if r.exe, err = executable(r); err != nil {
+	var embedded bool
+	if r.exe, embedded, err = initbin.Open(); err != nil {
 		return nil, fmt.Errorf("native: %w", err)
+	}
+	if !embedded {
+		r.note("This program was built without batchbox-init and starts itself instead, which takes longer; build it with scripts/build.sh.")
 	}
 	r.groups, err = cgroup.Open(r.label)
 	if err != nil {
@@ -448,14 +454,4 @@ func rootLabel(pid int, label string) string {
 		}
 	}
 	return ""
-}
-
-// executable is batchbox-init, as a file that no container can write to whatever it finds out about it (CVE-2019-5736).
-func executable(r *Runtime) (*os.File, error) {
-	f, err := embedded()
-	if f != nil || err != nil {
-		return f, err
-	}
-	r.note("This program was built without batchbox-init and starts itself instead, which takes longer; build it with scripts/build.sh.")
-	return ownExecutable()
 }

@@ -12,22 +12,18 @@ import (
 
 	"github.com/batchbox/batchbox/internal/initproc"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/surroundings"
 )
 
 // noTree is a Tree that names nothing.
 var noTree = initproc.Tree{FD: -1}
 
-// defaultShmBytes is the size of /dev/shm where the job says nothing, as container engines have it.
-const defaultShmBytes = 64 << 20
-
 // instructions says how to make a container. The files are the ones that the instructions' trees count; they are the
 // caller's to close, also after an error.
-func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.Instructions, trees []*os.File, err error) {
-	hostname := spec.Hostname
-	if hostname == "" {
-		if hostname, err = os.Hostname(); err != nil {
-			return nil, nil, err
-		}
+func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.Instructions, trees []*os.File, _ error) {
+	hostname, err := surroundings.Hostname(spec)
+	if err != nil {
+		return nil, nil, err
 	}
 	in := &initproc.Instructions{
 		BecomeRoot:    r.ids != nil && r.ids.foreign,
@@ -37,7 +33,7 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 		Hostname:      hostname,
 		HostNetwork:   spec.Network.Mode == runtime.NetworkHost,
 		JoinNetwork:   -1,
-		ShmBytes:      defaultShmBytes,
+		ShmBytes:      surroundings.DefaultShmBytes,
 		ReadonlyRoot:  spec.ReadonlyRootfs,
 		Argv:          spec.Argv,
 		Env:           spec.Env,
@@ -52,7 +48,7 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 		in.Capabilities, in.Seccomp, in.Unmasked, in.NewPrivileges = math.MaxUint64, nil, true, true
 	}
 	if r.inMemory {
-		in.UpperBytes = storageBytes(spec)
+		in.UpperBytes = surroundings.StorageBytes(spec)
 	}
 	if spec.SharedMemMiB > 0 {
 		in.ShmBytes = uint64(spec.SharedMemMiB) << 20
@@ -62,8 +58,12 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 			in.Cgroups = append(in.Cgroups, initproc.CgroupMount{Controllers: m})
 		}
 	}
-	if in.Files, err = etcFiles(spec, hostname); err != nil {
+	files, err := surroundings.Files(spec, hostname)
+	if err != nil {
 		return nil, nil, err
+	}
+	for _, f := range files {
+		in.Files = append(in.Files, initproc.File{Path: f.Path, Content: f.Content, Mode: 0o644})
 	}
 	if in.Rlimits, err = rlimits(spec.Ulimits, c.launcher.maxNofile); err != nil {
 		return nil, nil, err
@@ -148,43 +148,6 @@ func (r *Runtime) capabilities() uint64 {
 	return set
 }
 
-// etcFiles are the files that container engines make for a container.
-func etcFiles(spec *runtime.Spec, hostname string) ([]initproc.File, error) {
-	address := spec.Network.Address
-	if address == "" {
-		address = "127.0.0.1"
-	}
-	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	if spec.Network.Mode == runtime.NetworkHost {
-		// Names that work on the host work in its network.
-		b, err := readIfThere("/etc/hosts")
-		if err != nil {
-			return nil, err
-		}
-		hosts = b
-		if hosts != "" && !strings.HasSuffix(hosts, "\n") {
-			hosts += "\n"
-		}
-	}
-	resolv, err := readIfThere("/etc/resolv.conf")
-	if err != nil {
-		return nil, err
-	}
-	return []initproc.File{
-		{Path: "/etc/hostname", Content: hostname + "\n", Mode: 0o644},
-		{Path: "/etc/hosts", Content: hosts + address + "\t" + hostname + "\n", Mode: 0o644},
-		{Path: "/etc/resolv.conf", Content: resolv, Mode: 0o644},
-	}, nil
-}
-
-func readIfThere(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	return string(b), err
-}
-
 // limits are the names of ulimits.
 var limits = map[string]int{
 	"core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA, "fsize": unix.RLIMIT_FSIZE,
@@ -193,15 +156,9 @@ var limits = map[string]int{
 	"rttime": unix.RLIMIT_RTTIME, "sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
 }
 
-// Open files on Fargate (Batch API reference, Ulimit).
-const (
-	nofileSoft = 1024
-	nofileHard = 65535
-)
-
 func rlimits(ulimits []runtime.Ulimit, maxNofile uint64) ([]initproc.Rlimit, error) {
-	hard := min(nofileHard, maxNofile)
-	rs := []initproc.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: min(nofileSoft, hard), Hard: hard}}
+	hard := min(surroundings.NofileHard, maxNofile)
+	rs := []initproc.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: min(surroundings.NofileSoft, hard), Hard: hard}}
 	for _, u := range ulimits {
 		n, ok := limits[u.Name]
 		if !ok {

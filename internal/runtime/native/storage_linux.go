@@ -7,19 +7,8 @@ import (
 	"time"
 
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/surroundings"
 )
-
-// defaultStorageGiB is what a Fargate task may write when ephemeralStorage does not say.
-const defaultStorageGiB = 20
-
-// storageBytes is how much a container may write.
-func storageBytes(spec *runtime.Spec) uint64 {
-	gib := spec.StorageGiB
-	if gib <= 0 {
-		gib = defaultStorageGiB
-	}
-	return uint64(gib) << 30
-}
 
 // Storage is measured from time to time, a second at first and then so seldom that measuring takes at most a fiftieth of
 // the time, however many files there are.
@@ -48,7 +37,7 @@ func (c *container) watchStorage(spec *runtime.Spec) *storageWatch {
 	if c.r.inMemory {
 		return nil
 	}
-	w := &storageWatch{c: c, limit: storageBytes(spec)}
+	w := &storageWatch{c: c, limit: surroundings.StorageBytes(spec)}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.schedule(storagePeriod)
 	return w

@@ -2,16 +2,25 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-const auditArch = unix.AUDIT_ARCH_X86_64
+// The architecture's names.
+const (
+	auditArch = unix.AUDIT_ARCH_X86_64
+	ociArch   = "SCMP_ARCH_X86_64"
+)
 
 // legacy are the calls that newer architectures are without, and those only this one has.
-var legacy = []uint32{
-	unix.SYS_ACCESS, unix.SYS_ALARM, unix.SYS_ARCH_PRCTL, unix.SYS_CHMOD, unix.SYS_CHOWN, unix.SYS_CREAT,
-	unix.SYS_DUP2, unix.SYS_EPOLL_CREATE, unix.SYS_EPOLL_CTL_OLD, unix.SYS_EPOLL_WAIT, unix.SYS_EPOLL_WAIT_OLD,
-	unix.SYS_EVENTFD, unix.SYS_FORK, unix.SYS_FUTIMESAT, unix.SYS_GET_THREAD_AREA, unix.SYS_GETDENTS,
-	unix.SYS_GETPGRP, unix.SYS_INOTIFY_INIT, unix.SYS_LCHOWN, unix.SYS_LINK, unix.SYS_LSTAT, unix.SYS_MKDIR,
-	unix.SYS_MKNOD, unix.SYS_MODIFY_LDT, unix.SYS_OPEN, unix.SYS_PAUSE, unix.SYS_PIPE, unix.SYS_POLL,
-	unix.SYS_READLINK, unix.SYS_RENAME, unix.SYS_RMDIR, unix.SYS_SELECT, unix.SYS_SET_THREAD_AREA, unix.SYS_SIGNALFD,
-	unix.SYS_STAT, unix.SYS_SYMLINK, unix.SYS_TIME, unix.SYS_UNLINK, unix.SYS_URETPROBE, unix.SYS_UTIME,
-	unix.SYS_UTIMES, unix.SYS_VFORK,
+var legacy = []call{
+	{"access", unix.SYS_ACCESS}, {"alarm", unix.SYS_ALARM}, {"arch_prctl", unix.SYS_ARCH_PRCTL},
+	{"chmod", unix.SYS_CHMOD}, {"chown", unix.SYS_CHOWN}, {"creat", unix.SYS_CREAT}, {"dup2", unix.SYS_DUP2},
+	{"epoll_create", unix.SYS_EPOLL_CREATE}, {"epoll_ctl_old", unix.SYS_EPOLL_CTL_OLD},
+	{"epoll_wait", unix.SYS_EPOLL_WAIT}, {"epoll_wait_old", unix.SYS_EPOLL_WAIT_OLD}, {"eventfd", unix.SYS_EVENTFD},
+	{"fork", unix.SYS_FORK}, {"futimesat", unix.SYS_FUTIMESAT}, {"get_thread_area", unix.SYS_GET_THREAD_AREA},
+	{"getdents", unix.SYS_GETDENTS}, {"getpgrp", unix.SYS_GETPGRP}, {"inotify_init", unix.SYS_INOTIFY_INIT},
+	{"lchown", unix.SYS_LCHOWN}, {"link", unix.SYS_LINK}, {"lstat", unix.SYS_LSTAT}, {"mkdir", unix.SYS_MKDIR},
+	{"mknod", unix.SYS_MKNOD}, {"modify_ldt", unix.SYS_MODIFY_LDT}, {"open", unix.SYS_OPEN}, {"pause", unix.SYS_PAUSE},
+	{"pipe", unix.SYS_PIPE}, {"poll", unix.SYS_POLL}, {"readlink", unix.SYS_READLINK}, {"rename", unix.SYS_RENAME},
+	{"rmdir", unix.SYS_RMDIR}, {"select", unix.SYS_SELECT}, {"set_thread_area", unix.SYS_SET_THREAD_AREA},
+	{"signalfd", unix.SYS_SIGNALFD}, {"stat", unix.SYS_STAT}, {"symlink", unix.SYS_SYMLINK}, {"time", unix.SYS_TIME},
+	{"unlink", unix.SYS_UNLINK}, {"uretprobe", unix.SYS_URETPROBE}, {"utime", unix.SYS_UTIME},
+	{"utimes", unix.SYS_UTIMES}, {"vfork", unix.SYS_VFORK},
 }

@@ -2,6 +2,10 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-const auditArch = unix.AUDIT_ARCH_AARCH64
+// The architecture's names.
+const (
+	auditArch = unix.AUDIT_ARCH_AARCH64
+	ociArch   = "SCMP_ARCH_AARCH64"
+)
 
-var legacy []uint32
+var legacy []call

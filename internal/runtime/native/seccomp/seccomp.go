@@ -54,7 +54,7 @@ type instruction struct {
 type argumentRule struct {
 	// mask: refused if any of these bits is set.
 	mask uint32
-	// denied: refused if it is one of these.
+	// denied: refused if it is one of these, in ascending order.
 	denied []uint32
 	// only: refused unless it is one of these.
 	only []uint32

@@ -1,4 +1,5 @@
-package initproc
+// Package account finds out who a container's user is. It imports little, because batchbox-init does.
+package account
 
 import (
 	"errors"
@@ -8,25 +9,28 @@ import (
 	"strings"
 )
 
-// identity is who a program runs as.
-type identity struct {
-	uid, gid int
-	groups   []int // supplementary
-	home     string
+// Identity is who a program runs as.
+type Identity struct {
+	UID, GID int
+	Groups   []int // supplementary
+	Home     string
 }
 
 // maxID is the largest user or group id container engines accept.
 const maxID = 1<<31 - 1
 
-var errIDRange = errors.New("uids and gids must be in range 0-" + strconv.Itoa(maxID))
+var errRange = errors.New("uids and gids must be in range 0-" + strconv.Itoa(maxID))
 
-// resolveUser finds out who "user", "uid", "user:group" ... is by the contents of the container's /etc/passwd and
+// MaxFile bounds how much of a container's /etc/passwd or /etc/group is worth reading.
+const MaxFile = 8 << 20
+
+// Resolve finds out who "user", "uid", "user:group" ... is by the contents of the container's /etc/passwd and
 // /etc/group, by the rules of container engines: the first entry with that name or number counts; a number needs no
 // entry; without a group the user's own is taken, with its supplementary groups; an explicit group is the only one. The
 // error texts are those of runc.
-func resolveUser(spec, passwd, group string) (identity, error) {
+func Resolve(spec, passwd, group string) (Identity, error) {
 	name, groupName, _ := strings.Cut(spec, ":")
-	id := identity{home: "/"}
+	id := Identity{Home: "/"}
 	uid, uidErr := parseID(name)
 	account := ""
 	for f := range entries(passwd, 4) {
@@ -36,21 +40,21 @@ func resolveUser(spec, passwd, group string) (identity, error) {
 			continue
 		}
 		if name == "" && entryUID == 0 || f[0] == name || uidErr == nil && entryUID == uid {
-			account, id.uid, id.gid = f[0], entryUID, entryGID
+			account, id.UID, id.GID = f[0], entryUID, entryGID
 			if len(f) > 5 && f[5] != "" {
-				id.home = f[5]
+				id.Home = f[5]
 			}
 			break
 		}
 	}
 	if account == "" && name != "" {
-		if errors.Is(uidErr, errIDRange) {
-			return identity{}, uidErr
+		if errors.Is(uidErr, errRange) {
+			return Identity{}, uidErr
 		}
 		if uidErr != nil {
-			return identity{}, errors.New("unable to find user " + name + ": no matching entries in passwd file")
+			return Identity{}, errors.New("unable to find user " + name + ": no matching entries in passwd file")
 		}
-		id.uid = uid
+		id.UID = uid
 	}
 	if groupName != "" {
 		return id.inGroup(groupName, group)
@@ -61,28 +65,28 @@ func resolveUser(spec, passwd, group string) (identity, error) {
 	for f := range entries(group, 4) {
 		gid, err := parseID(f[2])
 		if err == nil && slices.Contains(strings.Split(f[3], ","), account) {
-			id.groups = append(id.groups, gid)
+			id.Groups = append(id.Groups, gid)
 		}
 	}
 	return id, nil
 }
 
-func (id identity) inGroup(name, group string) (identity, error) {
+func (id Identity) inGroup(name, group string) (Identity, error) {
 	gid, gidErr := parseID(name)
 	for f := range entries(group, 3) {
 		entryGID, err := parseID(f[2])
 		if err == nil && (f[0] == name || gidErr == nil && entryGID == gid) {
-			id.gid = entryGID
+			id.GID = entryGID
 			return id, nil
 		}
 	}
-	if errors.Is(gidErr, errIDRange) {
-		return identity{}, gidErr
+	if errors.Is(gidErr, errRange) {
+		return Identity{}, gidErr
 	}
 	if gidErr != nil {
-		return identity{}, errors.New("unable to find group " + name + ": no matching entries in group file")
+		return Identity{}, errors.New("unable to find group " + name + ": no matching entries in group file")
 	}
-	id.gid = gid
+	id.GID = gid
 	return id, nil
 }
 
@@ -92,7 +96,7 @@ func parseID(s string) (int, error) {
 		return 0, err
 	}
 	if n < 0 || n > maxID {
-		return 0, errIDRange
+		return 0, errRange
 	}
 	return int(n), nil
 }

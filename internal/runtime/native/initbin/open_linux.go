@@ -1,19 +1,32 @@
-package native
+package initbin
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/batchbox/batchbox/internal/runtime/native/initbin"
 )
+
+// Open opens an executable of batchbox-init that no container can write to, whatever it finds out about it
+// (CVE-2019-5736): the embedded one, or else this program.
+func Open() (f *os.File, isEmbedded bool, err error) {
+	f, err = embedded()
+	if f != nil || err != nil {
+		return f, true, err
+	}
+	f, err = ownExecutable()
+	return f, false, err
+}
+
+// Command is the path by which this process executes f, for as long as f is open.
+func Command(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
 // embedded is the embedded batchbox-init, in a file in memory that can not be changed any more; nil if there is none, or
 // if this machine does not execute such files.
 func embedded() (*os.File, error) {
-	binary := initbin.Binary()
+	binary := Binary()
 	if len(binary) == 0 {
 		return nil, nil
 	}
