@@ -64,6 +64,7 @@ on, and the next engine on the same data directory takes them up again.`,
 	f.BoolVar(&o.config.StrictECR, "strict-ecr", false, "refuse pushes to repositories that do not exist, as ECR does")
 	f.StringArrayVar(&o.config.HostPaths, "allow-host-path", nil, "`directory` that jobs may mount from this machine (repeatable)")
 	f.StringArrayVar(&o.efs, "efs", nil, "`ID=DIR`: what stands for an EFS file system (repeatable)")
+	f.StringVar(&o.config.Secrets, "secrets", "", "`file` that stands for Secrets Manager and the SSM parameter store: a JSON object from ARN or name to value")
 	f.StringArrayVar(&o.config.ContainerEnv, "container-env", nil, "`NAME=VALUE` for all containers (repeatable)")
 	f.StringVar(&o.logLevel, "log-level", "warn", "`level` from which on to log on stderr: debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "`format` of log lines: text or json")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/control"
 	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/registry"
 )
 
@@ -35,11 +36,15 @@ type Config struct {
 	Runtime string
 	// Limits are the engine's adjustments; MaxTasks 0 means a number fitting the machine.
 	Limits engine.Limits
+	// Events says what becomes of state changes.
+	Events EventsConfig
 	// StrictECR refuses pushes to repositories that do not exist.
 	StrictECR bool
 	// HostPaths are the directories that jobs' host volumes may lie in. EFS maps file system ids to directories.
 	HostPaths []string
 	EFS       map[string]string
+	// Secrets is the file that stands in for Secrets Manager and the SSM parameter store; "" for none.
+	Secrets string
 	// ContainerEnv is added to every container's environment, NAME=VALUE.
 	ContainerEnv []string
 	// SupervisorCommand starts a supervisor; this program's own `supervisor` command if empty. The arguments --dir and
@@ -81,6 +86,14 @@ func (c *Config) setDefaults() error {
 		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
 			return fmt.Errorf("container variable %q is not of the form NAME=VALUE", kv)
 		}
+	}
+	if c.Secrets != "" {
+		if err := launcher.SecretsFile(c.Secrets).Check(); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits)); err != nil {
+		return err
 	}
 	if err := c.checkListen(); err != nil {
 		return err

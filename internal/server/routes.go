@@ -9,11 +9,14 @@ import (
 	"time"
 
 	apibatch "github.com/batchbox/batchbox/internal/api/batch"
+	"github.com/batchbox/batchbox/internal/api/ec2"
 	"github.com/batchbox/batchbox/internal/api/ecr"
 	"github.com/batchbox/batchbox/internal/api/iam"
+	"github.com/batchbox/batchbox/internal/api/logs"
 	"github.com/batchbox/batchbox/internal/api/sts"
 	"github.com/batchbox/batchbox/internal/awswire"
 	"github.com/batchbox/batchbox/internal/control"
+	"github.com/batchbox/batchbox/internal/events"
 	"github.com/batchbox/batchbox/internal/identity"
 	"github.com/batchbox/batchbox/internal/registry"
 )
@@ -23,6 +26,8 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 	var services []*awswire.Service
 	for _, make := range []func() (*awswire.Service, error){
 		func() (*awswire.Service, error) { return apibatch.New(s.engine) },
+		func() (*awswire.Service, error) { return logs.New(logs.Options{Store: s.logs, Docs: s.db}) },
+		func() (*awswire.Service, error) { return ec2.New(ec2.Options{Docs: s.db}), nil },
 		func() (*awswire.Service, error) {
 			return ecr.New(ecr.Options{Registry: s.registry, Docs: s.db, Endpoint: s.endpoint()})
 		},
@@ -50,6 +55,8 @@ func (s *Server) handler(token string) (http.Handler, error) {
 	own := http.NewServeMux()
 	own.HandleFunc(control.HealthPath, s.health)
 	own.Handle(control.ShutdownPath, control.ShutdownHandler(token, func() { s.askOnce.Do(func() { close(s.asked) }) }))
+	own.Handle(events.StreamPath, s.events)
+	own.HandleFunc(control.SpotInterruptPath, s.interruptSpot)
 	images := s.registry.Handler(registry.HandlerOptions{Endpoint: s.endpoint()})
 	own.Handle("/v2", images)
 	own.Handle("/v2/", images)

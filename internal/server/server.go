@@ -17,6 +17,7 @@ import (
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/control"
 	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/events"
 	"github.com/batchbox/batchbox/internal/image"
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/logstore/index"
@@ -39,6 +40,7 @@ type Server struct {
 	images   *image.Cache
 	launcher *launcher.Launcher
 	owner    *supervisor.Client
+	events   *events.Hub
 	engine   *engine.Engine
 	runtime  RuntimeStatus
 	mux      *awswire.Mux
@@ -147,7 +149,12 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 		return err
 	}
 	can := s.runtime.Capabilities
+	var secrets launcher.Secrets
+	if s.cfg.Secrets != "" {
+		secrets = launcher.SecretsFile(s.cfg.Secrets)
+	}
 	s.launcher = launcher.New(launcher.Config{
+		Secrets:     secrets,
 		Connect:     s.connect,
 		Images:      preparer{cache: s.images, form: can.Rootfs},
 		Groups:      s.logs,
@@ -157,8 +164,14 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 		Clock:       systemClock{},
 		Logger:      s.cfg.Logger,
 	})
+	if err := s.openEvents(ctx); err != nil {
+		return err
+	}
+	limits := s.cfg.Limits
+	limits.Notify = true
 	s.engine, err = engine.Start(ctx, engine.Config{
-		Store: s.db, Launcher: s.launcher, Clock: systemClock{}, IDs: randomIDs{}, Limits: s.cfg.Limits, Logger: s.cfg.Logger,
+		Store: s.db, Launcher: s.launcher, Clock: systemClock{}, IDs: randomIDs{}, Limits: limits, Logger: s.cfg.Logger,
+		Journal: s.events, Observer: s.events,
 	})
 	return err
 }
@@ -209,6 +222,9 @@ func (s *Server) serve() error {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          httpLog(s.cfg.Logger),
 	}
+	if err := s.runEvents(ctx); err != nil {
+		return err
+	}
 	s.background.Go(func() {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			s.cfg.Logger.Error("the listener failed", "error", err)
@@ -249,6 +265,9 @@ func (s *Server) Close() error {
 		s.end()
 	}
 	s.background.Wait()
+	if s.events != nil {
+		s.events.Close()
+	}
 	if s.images != nil {
 		errs = append(errs, s.images.Close())
 	}
