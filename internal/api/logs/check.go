@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/batchbox/batchbox/internal/logstore/index"
 )
 
 // checks collects what is wrong with a request's members and says it as AWS does: "2 validation errors detected: Value ”
@@ -86,13 +88,13 @@ func (v *checks) oneOf(member, value string, set ...string) {
 
 // The patterns of the API reference.
 var (
-	groupNames  = regexp.MustCompile(`^[\.\-_/#A-Za-z0-9]+$`)
+	groupNames  = index.GroupNames
 	streamNames = regexp.MustCompile(`^[^:*]*$`)
 	tagKeys     = regexp.MustCompile(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$`)
 	tagValues   = regexp.MustCompile(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$`)
 )
 
-const maxName = 512
+const maxName = index.MaxName
 
 // tooLong is what AWS says of names of groups and streams over 512 characters, before anything else.
 func (v *checks) tooLong(value string) bool {

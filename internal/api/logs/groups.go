@@ -35,9 +35,6 @@ func (a *api) createLogGroup(ctx context.Context, c *awswire.Call, in *sdk.Creat
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	if len(name) >= 4 && strings.EqualFold(name[:4], "aws/") {
-		return nil, refuse(codeInvalid, "Log groups starting with AWS/ are reserved for AWS.")
-	}
 	g := index.Group{Name: name, Class: class, KMSKeyID: aws.ToString(in.KmsKeyId), Tags: in.Tags, Protected: aws.ToBool(in.DeletionProtectionEnabled)}
 	if in.LogGroupClass == types.LogGroupClassDelivery {
 		g.RetentionDays = deliveryDays

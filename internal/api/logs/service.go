@@ -117,6 +117,10 @@ func mapError(_ *awswire.Call, err error) *awswire.Error {
 			return &awswire.Error{Code: a.code, Message: a.message, Cause: err}
 		}
 	}
+	var name *index.NameError
+	if errors.As(err, &name) {
+		return &awswire.Error{Code: codeInvalid, Message: name.Text}
+	}
 	if errors.Is(err, store.ErrUnavailable) {
 		return &awswire.Error{Code: "ServiceUnavailableException", Message: "The service cannot complete the request.", Server: true, Cause: err}
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/logstore"
@@ -144,14 +146,38 @@ func (s *Store) setGroup(g *group) {
 	s.groups[groupKey{g.partition, g.Name}] = g
 }
 
-// CreateGroup makes a group. It is empty, whatever the segments hold under its name. g.CreatedMS is filled in.
-func (s *Store) CreateGroup(ctx context.Context, p batch.Partition, g Group) error {
-	s.configMu.Lock()
-	defer s.configMu.Unlock()
-	return s.createGroup(ctx, p, g)
+// NameError is why a log group can not have a name, in AWS's words (public error reports).
+type NameError struct{ Text string }
+
+func (e *NameError) Error() string { return e.Text }
+
+// GroupNames matches the names of log groups (API reference, CreateLogGroup).
+var GroupNames = regexp.MustCompile(`^[\.\-_/#A-Za-z0-9]+$`)
+
+// MaxName is how many characters the name of a group or stream has at most.
+const MaxName = 512
+
+func checkName(name string) error {
+	switch {
+	case utf8.RuneCountInString(name) > MaxName:
+		return &NameError{"Invalid LogGroup or LogStream, both must have length less than or equal to 512."}
+	case !GroupNames.MatchString(name):
+		return &NameError{fmt.Sprintf("1 validation error detected: Value '%s' at 'logGroupName' failed to satisfy constraint: "+
+			`Member must satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+`, name)}
+	case len(name) >= 4 && strings.EqualFold(name[:4], "aws/"):
+		return &NameError{"Log groups starting with AWS/ are reserved for AWS."}
+	}
+	return nil
 }
 
-func (s *Store) createGroup(ctx context.Context, p batch.Partition, g Group) error {
+// CreateGroup makes a group. It is empty, whatever the segments hold under its name. g.CreatedMS is filled in. The error
+// is a *NameError if there can be no group of that name.
+func (s *Store) CreateGroup(ctx context.Context, p batch.Partition, g Group) error {
+	if err := checkName(g.Name); err != nil {
+		return err
+	}
+	s.configMu.Lock()
+	defer s.configMu.Unlock()
 	if _, err := s.lookup(p, g.Name); err == nil {
 		return fmt.Errorf("%s: %w", g.Name, ErrGroupExists)
 	}
@@ -180,7 +206,7 @@ func (s *Store) createGroup(ctx context.Context, p batch.Partition, g Group) err
 	return nil
 }
 
-// EnsureGroup makes a group of the standard class if there is none of that name.
+// EnsureGroup makes a group of the standard class if there is none of that name. Its errors are CreateGroup's.
 func (s *Store) EnsureGroup(ctx context.Context, account, region, name string) error {
 	p := batch.Partition{Account: account, Region: region}
 	if _, err := s.lookup(p, name); err == nil {

@@ -157,9 +157,19 @@ func (s *Store) ends() (cuts, error) {
 // bury leaves the rows of a deleted group to the indexer's goroutine.
 func (s *Store) bury(id int64) {
 	s.buryMu.Lock()
-	s.buried = append(s.buried, id)
-	s.buryMu.Unlock()
+	defer s.buryMu.Unlock()
+	s.buried[id] = true
 	s.Poke()
+}
+
+// grave returns one of the groups buried; false if there is none.
+func (s *Store) grave() (id int64, ok bool) {
+	s.buryMu.Lock()
+	defer s.buryMu.Unlock()
+	for id := range s.buried {
+		return id, true
+	}
+	return 0, false
 }
 
 // findGraves buries the groups that have rows and are no more.
@@ -190,21 +200,23 @@ func (s *Store) findGraves(context.Context) error {
 // exhumeStreams is how many streams exhume removes at a time.
 const exhumeStreams = 500
 
-// exhume removes some rows of a deleted group; more says whether there are more to remove.
+// exhume removes some rows of a deleted group; more says whether there may be more to remove.
 func (s *Store) exhume(ctx context.Context) (more bool, err error) {
-	s.buryMu.Lock()
-	defer s.buryMu.Unlock()
-	if len(s.buried) == 0 {
+	id, ok := s.grave()
+	if !ok {
 		return false, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	id := s.buried[0]
 	s.indexing.Lock()
 	defer s.indexing.Unlock()
-	var streams []int64
+	if s.db == nil {
+		return false, errNoIndex
+	}
+	removed := 0
 	err = s.db.transaction(func(c *conn) error {
+		var streams []int64
 		err := c.each(func(r row) (bool, error) {
 			streams = append(streams, r.int(0))
 			return true, nil
@@ -219,7 +231,7 @@ func (s *Store) exhume(ctx context.Context) (more bool, err error) {
 				return err
 			}
 		}
-		if len(streams) < exhumeStreams {
+		if removed = len(streams); removed < exhumeStreams {
 			return c.exec("DELETE FROM group_blocks WHERE grp = ?", id)
 		}
 		return nil
@@ -228,8 +240,10 @@ func (s *Store) exhume(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(streams) < exhumeStreams {
-		s.buried = s.buried[1:]
+	if removed < exhumeStreams {
+		s.buryMu.Lock()
+		delete(s.buried, id)
+		s.buryMu.Unlock()
 	}
-	return len(s.buried) > 0, nil
+	return true, nil
 }

@@ -61,8 +61,9 @@ type Store struct {
 	segments segments
 	state    indexState
 
+	// buryMu guards buried, the ids of deleted groups whose rows are still to be removed. It is taken last.
 	buryMu sync.Mutex
-	buried []int64 // ids of deleted groups whose rows are still to be removed
+	buried map[int64]bool
 
 	searchBytes int64
 
@@ -91,7 +92,7 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	}
 	opts.writer.Ephemeral = opts.Ephemeral
 	s := &Store{dir: dir, ephemeral: opts.Ephemeral, docs: opts.Docs, log: opts.Logger, now: opts.Now,
-		searchBytes: defaultSearchBytes, poke: make(chan struct{}, 1)}
+		searchBytes: defaultSearchBytes, buried: map[int64]bool{}, poke: make(chan struct{}, 1)}
 	if s.writer, err = logstore.OpenWriter(dir, owner, opts.writer); err != nil {
 		return nil, err
 	}

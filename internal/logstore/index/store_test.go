@@ -19,11 +19,12 @@ import (
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/store"
 	"github.com/batchbox/batchbox/internal/store/memory"
+	"github.com/batchbox/batchbox/internal/store/sqlite"
 )
 
 func TestMain(m *testing.M) {
 	// A run of the property test takes a tenth of a second; -rapid.checks asks for more of them.
-	if err := flag.Set("rapid.checks", "8"); err != nil {
+	if err := flag.Set("rapid.checks", "5"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -176,6 +177,21 @@ func TestOutputAppearsAsItIsWritten(t *testing.T) {
 	equal(t, "found", x.find("g", SearchQuery{}), []string{"s: one", "s: two", "s: three"})
 }
 
+func TestStreamDefinedAgainInTheSameBlock(t *testing.T) {
+	t.Parallel()
+	x := newWorld(t, logstore.WriterOptions{})
+	x.group("g")
+	var want, lines []string
+	for i := range 4 {
+		x.check(x.w.OpenStream(key("g", "s")))
+		x.append("g", "s", fmt.Sprint(i))
+		want = append(want, fmt.Sprint(i))
+		lines = append(lines, "s: "+fmt.Sprint(i))
+	}
+	equal(t, "events", x.all("g", "s", 0), want)
+	equal(t, "found", x.find("g", SearchQuery{}), lines)
+}
+
 func TestTwoWritersInOneStream(t *testing.T) {
 	t.Parallel()
 	x := newWorld(t, logstore.WriterOptions{})
@@ -224,6 +240,12 @@ func TestGroups(t *testing.T) {
 	equal(t, "groups", x.Groups(here, every), want)
 	x.reopen()
 	equal(t, "groups after a restart", x.Groups(here, every), want)
+	for _, name := range []string{"", "a:b", "a b", "aws/x", "AWS/x", strings.Repeat("x", 513)} {
+		var bad *NameError
+		if err := x.EnsureGroup(ctx, here.Account, here.Region, name); !errors.As(err, &bad) {
+			t.Errorf("a group named %.20q: %v", name, err)
+		}
+	}
 	if err := x.DeleteGroup(ctx, here, "b"); !errors.Is(err, ErrProtected) {
 		t.Errorf("deleting a protected group: %v", err)
 	}
@@ -424,6 +446,35 @@ func TestMetricFilters(t *testing.T) {
 	}
 	x.check(x.DeleteGroup(ctx, here, "g"))
 	equal(t, "after the group is gone", list("", ""), []string{"h/a"})
+}
+
+// TestGroupsInTheEnginesStore keeps the groups where the engine does.
+func TestGroupsInTheEnginesStore(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, err := sqlite.Open(ctx, t.TempDir(), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newWorld(t, logstore.WriterOptions{})
+	x.check(x.Store.Close())
+	x.docs = db
+	x.open()
+	x.group("/aws/batch/job")
+	x.check(x.CreateStream(ctx, key("/aws/batch/job", "deleted")))
+	x.check(x.DeleteStream(ctx, key("/aws/batch/job", "deleted")))
+	x.check(x.PutMetricFilter(ctx, here, MetricFilter{Group: "/aws/batch/job", Name: "f", Body: []byte(`{"a": 1}`)}))
+	x.append("/aws/batch/job", "s", "m")
+	x.reopen()
+	equal(t, "events", x.all("/aws/batch/job", "s", 0), []string{"m"})
+	equal(t, "deleted streams", len(x.groups[groupKey{here, "/aws/batch/job"}].deleted), 1)
+	filters, err := x.MetricFilters(ctx, here, "", "")
+	x.check(err)
+	equal(t, "metric filters", len(filters), 1)
+	x.check(x.Store.Close())
+	x.docs = memory.New()
+	x.check(db.Close())
+	x.open()
 }
 
 func TestDamagedIndexIsMadeAgain(t *testing.T) {
