@@ -1,0 +1,82 @@
+package ec2
+
+import (
+	"slices"
+
+	"github.com/batchbox/batchbox/internal/awswire"
+)
+
+// What can't be made here is described as it is: there is none. Clients ask, for one, whether a network interface is left in
+// a subnet before they delete it.
+
+func (a *api) absentOperations() []awswire.Operation {
+	return []awswire.Operation{
+		absent(a, "DescribeNetworkInterfaces", "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID %s does not exist", networkInterfaces{none}),
+		absent(a, "DescribeInstances", "InvalidInstanceID.NotFound", "The instance ID %s does not exist", instances{none}),
+		absent(a, "DescribeNatGateways", "NatGatewayNotFound", "The NAT gateway %s was not found", natGateways{none}),
+		absent(a, "DescribeVpcEndpoints", "InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id %s does not exist", endpoints{none}),
+		absent(a, "DescribeAddresses", "InvalidAllocationID.NotFound", "The allocation ID %s does not exist", elasticAddresses{none}),
+		absent(a, "DescribeVpnGateways", "InvalidVpnGatewayID.NotFound", "The vpnGateway ID %s does not exist", vpnGateways{none}),
+		absent(a, "DescribeVpcPeeringConnections", "InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID %s does not exist", peerings{none}),
+		absent(a, "DescribeEgressOnlyInternetGateways", "InvalidEgressOnlyInternetGatewayId.NotFound", "The egressOnlyInternetGateway ID %s does not exist", egressGateways{none}),
+	}
+}
+
+// absentInput has every way to name one of them.
+type absentInput struct {
+	AllocationIds                []string `ec2:"AllocationId"`
+	DryRun                       *bool
+	EgressOnlyInternetGatewayIds []string `ec2:"EgressOnlyInternetGatewayId"`
+	Filters                      []Filter `ec2:"Filter"`
+	InstanceIds                  []string `ec2:"InstanceId"`
+	MaxResults                   *int32
+	NatGatewayIds                []string `ec2:"NatGatewayId"`
+	NetworkInterfaceIds          []string `ec2:"NetworkInterfaceId"`
+	NextToken                    *string
+	VpcEndpointIds               []string `ec2:"VpcEndpointId"`
+	VpcPeeringConnectionIds      []string `ec2:"VpcPeeringConnectionId"`
+	VpnGatewayIds                []string `ec2:"VpnGatewayId"`
+}
+
+// nothing stands for the resources that do not exist; a list of it is always empty.
+type nothing struct{}
+
+var none = []nothing{}
+
+type (
+	networkInterfaces struct {
+		NetworkInterfaces []nothing `awswire:"networkInterfaceSet"`
+	}
+	instances struct {
+		Reservations []nothing `awswire:"reservationSet"`
+	}
+	natGateways struct {
+		NatGateways []nothing `awswire:"natGatewaySet"`
+	}
+	endpoints struct {
+		VpcEndpoints []nothing `awswire:"vpcEndpointSet"`
+	}
+	elasticAddresses struct {
+		Addresses []nothing `awswire:"addressesSet"`
+	}
+	vpnGateways struct {
+		VpnGateways []nothing `awswire:"vpnGatewaySet"`
+	}
+	peerings struct {
+		VpcPeeringConnections []nothing `awswire:"vpcPeeringConnectionSet"`
+	}
+	egressGateways struct {
+		EgressOnlyInternetGateways []nothing `awswire:"egressOnlyInternetGatewaySet"`
+	}
+)
+
+// absent makes an operation that shows nothing, and says of whatever is named that it does not exist.
+func absent[Out any](a *api, name, code, text string, empty Out) awswire.Operation {
+	return view(a, name, func(_ *tx, in *absentInput) (*Out, error) {
+		if ids := slices.Concat(in.NetworkInterfaceIds, in.InstanceIds, in.NatGatewayIds, in.VpcEndpointIds, in.AllocationIds, in.VpnGatewayIds,
+			in.VpcPeeringConnectionIds, in.EgressOnlyInternetGatewayIds); len(ids) > 0 {
+			return nil, refuse(code, text, quote(ids))
+		}
+		return &empty, nil
+	})
+}
