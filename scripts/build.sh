@@ -8,5 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 no_arguments "$@"
 
 cd "$root"
-go build -o "$bin/batchbox" ./cmd/batchbox
-go build -o "$bin/test-runner" ./tests/batchtest
+# Static programs, and the flags that images are built with, so that the standard library is compiled once for both.
+export CGO_ENABLED=0
+go build -trimpath -o "$bin/batchbox" ./cmd/batchbox
+go build -trimpath -o "$bin/test-runner" ./tests/batchtest
