@@ -308,6 +308,16 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]engine.Ev
 	return recs, ctx.Err()
 }
 
+// LastEvent is the greatest ID of the event journal, 0 if it is empty.
+func (s *Store) LastEvent(ctx context.Context) (last int64, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id := range s.events {
+		last = max(last, id)
+	}
+	return last, ctx.Err()
+}
+
 // View implements store.Docs.
 func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 	if err := ctx.Err(); err != nil {

@@ -31,6 +31,15 @@ func (db *DB) Events(ctx context.Context, after int64, limit int) ([]engine.Even
 	return recs, nil
 }
 
+// LastEvent is the greatest ID of the event journal, 0 if it is empty.
+func (db *DB) LastEvent(ctx context.Context) (id int64, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		id, err = c.number("SELECT coalesce(max(id), 0) FROM events")
+		return err
+	})
+	return id, err
+}
+
 // Size is what the store takes on disk, in bytes.
 type Size struct {
 	File int64 // batchbox.db

@@ -89,7 +89,15 @@ func TestEvents(t *testing.T) {
 	first := engine.EventRecord{ID: 1, Partition: here, Time: 10, Body: []byte(`{"a":1}`)}
 	second := engine.EventRecord{ID: 5, Partition: there, Time: 20, Body: []byte(`{"b":1}`)}
 	third := engine.EventRecord{ID: 6, Partition: here, Time: 20, Body: []byte(`{"c":1}`)}
+	last := func(want int64) {
+		t.Helper()
+		if got, err := db.LastEvent(context.Background()); err != nil || got != want {
+			t.Errorf("last event %d, error %v; want %d", got, err, want)
+		}
+	}
+	last(0)
 	commit(t, db, engine.Changes{Events: []engine.EventRecord{first, second}})
+	last(5)
 	commit(t, db, engine.Changes{Events: []engine.EventRecord{third}})
 	for _, tc := range []struct {
 		after int64

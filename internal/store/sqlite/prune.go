@@ -16,7 +16,7 @@ type Retention struct {
 	Jobs int64
 	// Bytes is how much of the file may be in use (Size.Used) before final jobs are removed, those submitted first.
 	Bytes int64
-	// EventAge and Events bound the event journal.
+	// EventAge and Events bound the event journal: by time, and to the last so many IDs.
 	EventAge time.Duration
 	Events   int64
 }
@@ -163,7 +163,7 @@ func (db *DB) pruneEvents(ctx context.Context, done *Pruned, now time.Time, r Re
 			through = n
 		}
 		if r.Events > 0 {
-			n, err := c.number("SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?", r.Events)
+			n, err := c.number("SELECT coalesce(max(id), 0) - ? FROM events", r.Events)
 			if err != nil {
 				return err
 			}
