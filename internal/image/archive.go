@@ -83,7 +83,8 @@ func openTar(file string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	buf := bufio.NewReader(f)
-	if magic, err := buf.Peek(2); err != nil || magic[0] != 0x1f || magic[1] != 0x8b {
+	// What is shorter than the mark is no gzip; that it is no tar either is found out by reading it.
+	if magic, _ := buf.Peek(2); len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
 		return readCloser{buf, f}, nil
 	}
 	gz, err := gzip.NewReader(buf)

@@ -207,7 +207,11 @@ func (h *handler) fail(w http.ResponseWriter, req *http.Request, err error) {
 			if e.Detail != nil {
 				detail = map[string]any{"digests": e.Detail}
 			}
-			h.writeError(w, wire.status, wire.code, e.Message, detail)
+			message := e.Message
+			if e.Code == ImageNotFound {
+				message = "Requested image not found" // what ECR says here, as Docker has passed it on in public
+			}
+			h.writeError(w, wire.status, wire.code, message, detail)
 			return
 		}
 	}

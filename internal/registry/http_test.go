@@ -115,7 +115,7 @@ func TestHTTP(t *testing.T) {
 			exchange{Method: "GET", Path: "/v2/app/manifests/{m}", Status: 200, Text: "=" + testManifest},
 			exchange{Method: "HEAD", Path: "/v2/app/manifests/v1", Status: 200, Want: map[string]string{"Content-Length": fmt.Sprint(len(expand(testManifest, "")))}, Text: "="},
 			exchange{Method: "GET", Path: "/v2/app/manifests/v1", Header: map[string]string{"If-None-Match": `"{m}"`}, Status: 304},
-			exchange{Method: "GET", Path: "/v2/app/manifests/v2", Status: 404, Text: "MANIFEST_UNKNOWN"},
+			exchange{Method: "GET", Path: "/v2/app/manifests/v2", Status: 404, Text: `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"Requested image not found"}]}`},
 			exchange{Method: "GET", Path: "/v2/none/manifests/v2", Status: 404, Text: `{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'none' does not exist in the registry with id '111122223333'"}]}`},
 			exchange{Method: "GET", Path: "/v2/app/manifests/-", Status: 400, Text: "TAG_INVALID"},
 			exchange{Method: "GET", Path: "/v2/App/manifests/v1", Status: 400, Text: "NAME_INVALID"},
