@@ -57,23 +57,26 @@ func Open(name string) (*Tree, error) {
 }
 
 func (t *Tree) open(hierarchies []hierarchy, own []membership) error {
-	var problem error
+	var problems []string
 	for _, h := range hierarchies {
-		if h.v2 && t.v2.path == "" {
-			problem = errors.Join(problem, t.openV2(h, own))
-			continue
+		var err error
+		switch {
+		case h.v2 && t.v2.path == "":
+			err = t.openV2(h, own)
+		case !h.v2:
+			err = t.openV1(h)
 		}
-		if !h.v2 {
-			problem = errors.Join(problem, t.openV1(h))
+		if err != nil && !slices.Contains(problems, err.Error()) {
+			problems = append(problems, err.Error())
 		}
 	}
 	if len(t.Controllers()) > 0 {
 		return nil
 	}
-	if problem == nil {
-		problem = errors.New("no cgroup file system is mounted")
+	if len(problems) == 0 {
+		return errors.New("no cgroup file system with the controllers for limits is mounted")
 	}
-	return problem
+	return errors.New(strings.Join(problems, "; "))
 }
 
 // openV1 makes the directory in one version 1 hierarchy. There only root makes groups, and does so at the top, as
@@ -95,6 +98,9 @@ func (t *Tree) openV1(h hierarchy) error {
 	}
 	if slices.ContainsFunc(t.v1, func(o dir) bool { return o.has(d.controllers[0]) }) {
 		return nil // mounted twice
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("version 1 groups are for root")
 	}
 	d.visible = strings.Join(all, ",")
 	if err := os.Mkdir(d.path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
@@ -127,7 +133,7 @@ func (t *Tree) openV2(h hierarchy, own []membership) error {
 	case os.Geteuid() == 0:
 		return t.useV2(h.mount)
 	}
-	return errors.New("this process was not given a cgroup of its own; start it with `systemd-run --user --scope -p Delegate=yes`")
+	return errors.New("this process was given no group of its own, as `systemd-run --user --scope -p Delegate=yes` would")
 }
 
 // locate is the directory of the cgroup that /proc/PID/cgroup calls path.

@@ -167,13 +167,7 @@ type suite struct {
 func newSuite(t *testing.T, h Harness) *suite {
 	t.Helper()
 	s := &suite{Harness: h, root: t.TempDir()}
-	s.prog = filepath.Join(t.TempDir(), "prog")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.prog,
-		"github.com/batchbox/batchbox/internal/runtime/escapetest/prog")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the hostile program: %v\n%s", err, out)
-	}
+	s.prog = Program(t)
 	s.makeRoot(t)
 	s.image = h.Image(t, s.root)
 

@@ -36,6 +36,9 @@ type container struct {
 	status       unix.WaitStatus
 	launcherDied bool
 	ended        chan struct{}
+
+	finishing sync.Once
+	outcome   runtime.Exit
 }
 
 var _ runtime.Handle = (*container)(nil)
@@ -121,20 +124,25 @@ func (c *container) signal(sig syscall.Signal) error {
 // Wait implements runtime.Handle.
 func (c *container) Wait() runtime.Exit {
 	<-c.ended
-	exit := c.exit()
-	c.remove()
-	return exit
+	c.finish()
+	return c.outcome
+}
+
+// finish finds out how the container ended, once that has happened, and removes what is left of it.
+func (c *container) finish() {
+	c.finishing.Do(func() {
+		c.outcome = c.exit()
+		c.remove()
+	})
 }
 
 func (c *container) exit() runtime.Exit {
+	reason := c.storage.stop()
 	if c.launcherDied {
 		return runtime.Exit{Err: errLauncherGone.Error()}
 	}
-	if reason := c.storage.stop(); reason != "" {
-		return runtime.Exit{Code: exitCode(c.status), Err: reason}
-	}
-	exit := runtime.Exit{Code: exitCode(c.status)}
-	if exit.Code != 0 && c.group != nil {
+	exit := runtime.Exit{Code: exitCode(c.status), Err: reason}
+	if exit.Code != 0 && reason == "" && c.group != nil {
 		kills, err := c.group.OOMKills()
 		if err != nil {
 			c.r.options.Log.Warn("read a container's memory events", "container", c.name, "error", err)

@@ -57,6 +57,8 @@ type Options struct {
 	MaxPIDs int64
 	// NoUserNamespace leaves the user namespace out, which only root can do.
 	NoUserNamespace bool
+	// inMemory keeps what containers write in memory even if it need not be.
+	inMemory bool
 	// keepNoRoots has each container make a root file system of its own.
 	keepNoRoots bool
 	// Log hears what is not an error of one container: a launcher that died, a directory that could not be removed.

@@ -154,7 +154,7 @@ func (f *rootfs) release() error {
 	}
 	r := f.r
 	r.mu.Lock()
-	if r.idleCount >= maxIdleRoots || r.launcher == nil {
+	if r.idleCount >= maxIdleRoots || r.closed {
 		r.mu.Unlock()
 		return f.drop()
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,9 @@ type Runtime struct {
 	count atomic.Uint64
 
 	mu       sync.Mutex
-	launcher *launcher // nil when closed
+	closed   bool
+	starting sync.WaitGroup // of Starts that go on; Add under mu
+	launcher *launcher      // nil before the first, and when closed
 	live     map[string]*container
 	networks map[string]*taskNetwork
 	roots    map[string]bool      // directories in use, idle ones included
@@ -80,7 +83,7 @@ func New(ctx context.Context, o Options) (_ *Runtime, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.release())
+			err = errors.Join(err, r.Close())
 		}
 	}()
 	if r.seccomp, err = seccomp.Filter(); err != nil {
@@ -112,27 +115,6 @@ func New(ctx context.Context, o Options) (_ *Runtime, err error) {
 		r.note("Limits that need the %s controller are not enforced: the kernel does not offer it here (cgroup %s).", missing, r.groups.Version())
 	}
 	return r, r.settle(ctx)
-}
-
-// release lets go of everything.
-func (r *Runtime) release() error {
-	err := r.retireAll()
-	r.mu.Lock()
-	l := r.launcher
-	r.launcher = nil
-	r.mu.Unlock()
-	if l != nil {
-		err = errors.Join(err, l.close())
-	}
-	for _, f := range []*os.File{r.exe, r.dir} {
-		if f != nil {
-			_ = f.Close()
-		}
-	}
-	if r.groups != nil {
-		err = errors.Join(err, r.groups.Close())
-	}
-	return err
 }
 
 func (r *Runtime) note(format string, args ...any) {
@@ -183,6 +165,9 @@ func (r *Runtime) settle(ctx context.Context) error {
 	}
 	var problems []error
 	for _, a := range attempts {
+		if r.options.inMemory && !a.inMemory {
+			continue
+		}
 		err := r.try(ctx, a.ids, a.inMemory)
 		if err == nil {
 			r.settled(problems, why)
@@ -239,13 +224,13 @@ func (r *Runtime) try(ctx context.Context, ids *idMaps, inMemory bool) (err erro
 
 // settled notes what the containers of this machine will not be like.
 func (r *Runtime) settled(problems []error, why string) {
-	if r.ids == nil && !r.options.NoUserNamespace {
+	if r.ids == nil && len(problems) > 0 {
 		r.note("Containers have no user namespace (%v): %v.", r.ids, problems[0])
 	}
 	if why != "" {
 		r.note("Images whose USER is not root can not run: %s.", why)
 	}
-	if r.inMemory {
+	if r.inMemory && len(problems) > 0 {
 		r.note("What containers write is kept in memory, because overlayfs takes no upper directory in %s: %v.", r.options.StateDir, problems[0])
 	}
 	if r.ids != nil && !r.ids.foreign && !r.ids.single() {
@@ -307,11 +292,11 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 func (r *Runtime) current(ctx context.Context) (*launcher, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.launcher == nil {
-		return nil, errors.New("the native runtime is closed")
-	}
-	if r.launcher.alive() {
+	if r.launcher != nil && r.launcher.alive() {
 		return r.launcher, nil
+	}
+	if r.closed || r.launcher == nil {
+		return nil, errClosed
 	}
 	l, err := r.newLauncher(ctx)
 	if err != nil {
@@ -326,7 +311,56 @@ func (r *Runtime) current(ctx context.Context) (*launcher, error) {
 }
 
 // Close implements runtime.Runtime. It ends what still runs.
-func (r *Runtime) Close() error { return r.release() }
+func (r *Runtime) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.starting.Wait()
+	r.mu.Lock()
+	live := slices.Collect(maps.Values(r.live))
+	r.mu.Unlock()
+	var errs error
+	for _, c := range live {
+		errs = errors.Join(errs, c.Kill())
+	}
+	for _, c := range live {
+		<-c.ended
+		c.finish()
+	}
+	errs = errors.Join(errs, r.retireAll())
+	r.mu.Lock()
+	l := r.launcher
+	r.launcher = nil
+	r.mu.Unlock()
+	if l != nil {
+		errs = errors.Join(errs, l.close())
+	}
+	for _, f := range []*os.File{r.exe, r.dir} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	r.exe, r.dir = nil, nil
+	if r.groups != nil {
+		errs = errors.Join(errs, r.groups.Close())
+		r.groups = nil
+	}
+	return errs
+}
+
+// begin notes that a container is being started, and refuses when the runtime is closed.
+func (r *Runtime) begin(c *container) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errClosed
+	}
+	r.starting.Add(1)
+	r.live[c.name] = c
+	return nil
+}
+
+var errClosed = errors.New("the native runtime is closed")
 
 // Sweep implements runtime.Runtime. A launcher ends its containers when its supervisor dies, and the kernel does when the
 // launcher dies; what is left then is directories and empty cgroups. Processes are looked for all the same.

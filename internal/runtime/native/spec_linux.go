@@ -89,6 +89,9 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 	if err := c.root.describe(in, spec.Image.Layers, tree, give); err != nil {
 		return nil, trees, err
 	}
+	if len(spec.Argv) == 0 {
+		in.ShareRoot = false // nobody will want the root of the trial container
+	}
 	for i := range spec.Mounts {
 		m, err := mount(&spec.Mounts[i])
 		if err != nil {

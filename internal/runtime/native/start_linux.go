@@ -38,9 +38,10 @@ func (r *Runtime) start(ctx context.Context, spec runtime.Spec, task string, out
 		launched: make(chan error, 1),
 		ended:    make(chan struct{}),
 	}
-	r.mu.Lock()
-	r.live[c.name] = c
-	r.mu.Unlock()
+	if err := r.begin(c); err != nil {
+		return nil, &runtime.StartError{Kind: runtime.KindCannotCreate, Err: err}
+	}
+	defer r.starting.Done()
 	defer func() {
 		if err != nil {
 			c.abandon()
@@ -174,17 +175,22 @@ func (c *container) makeGroup(spec *runtime.Spec) error {
 	if c.r.groups == nil {
 		return nil
 	}
+	var err error
+	c.group, err = c.r.groups.Create(c.name, c.r.limits(spec))
+	return err
+}
+
+// limits are a container's limits.
+func (r *Runtime) limits(spec *runtime.Spec) cgroup.Limits {
 	l := cgroup.Limits{
 		MemoryBytes: spec.MemoryMiB << 20,
 		Shares:      uint64(spec.VCPU * 1024),
-		PIDs:        c.r.options.MaxPIDs,
+		PIDs:        r.options.MaxPIDs,
 	}
-	if !c.r.options.NoCPUQuota {
+	if !r.options.NoCPUQuota {
 		l.QuotaMicros = int64(spec.VCPU * cgroup.Period)
 	}
-	var err error
-	c.group, err = c.r.groups.Create(c.name, l)
-	return err
+	return l
 }
 
 // launch has the launcher clone the container's init, and returns the socket the init listens on.

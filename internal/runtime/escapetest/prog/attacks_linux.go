@@ -76,6 +76,8 @@ var attacks = map[string]attack{
 	"ruin":          ruin,
 	"kill-everyone": killEveryone,
 	"sleep":         sleep,
+	"serve":         serve,
+	"touch-root":    touchRoot,
 
 	// Limits.
 	"fork-bomb": forkBomb,

@@ -286,3 +286,23 @@ func ruin(dir string) (string, error) {
 	}
 	return strconv.Itoa(n) + " files", nil
 }
+
+// touchRoot changes the root directory, in one of several ways that leave nothing in it.
+func touchRoot(how string) (string, error) {
+	switch how {
+	case "mode":
+		return "another mode", unix.Chmod("/", 0o700)
+	case "owner":
+		return "another owner", unix.Chown("/", 1, 1)
+	case "time":
+		return "another time", unix.Utimes("/", make([]unix.Timeval, 2))
+	case "attribute":
+		return "an attribute", unix.Setxattr("/", "user.batchbox", []byte("x"), 0)
+	case "file":
+		if err := os.WriteFile("/gone", nil, 0o600); err != nil {
+			return "", err
+		}
+		return "a file that is gone", os.Remove("/gone")
+	}
+	return "", errorf("no such way")
+}
