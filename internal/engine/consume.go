@@ -12,8 +12,8 @@ type holding struct {
 	quantity int64
 }
 
-// parking is a line of work that waits for one consumable resource; there is one for each queue, share and resource, so that
-// what is given back wakes no more than may have a use for it.
+// parking is a line of work that waits for one consumable resource; there is one for each queue, share, resource and
+// quantity, so that what is given back wakes no more than may have a use for it, and nothing else has to be looked at.
 type parking struct {
 	place parkingPlace
 	line  sched.Line[entry]
@@ -22,6 +22,7 @@ type parking struct {
 type parkingPlace struct {
 	queue           *queue
 	share, resource string
+	quantity        int64
 }
 
 // missing is the first of the resources the job needs of which there is not enough now, "" if there is none. A resource that
@@ -73,7 +74,7 @@ func (c *Core) releaseConsumables(p *partition, held []holding) {
 func (c *Core) park(it *sched.Item[entry], missing string) {
 	j := it.Work.job
 	j.queue.work.Remove(it, j.spec.Share)
-	place := parkingPlace{j.queue, j.spec.Share, missing}
+	place := parkingPlace{j.queue, j.spec.Share, missing, quantityOf(j.spec, missing)}
 	pk := j.part.parked[place]
 	if pk == nil {
 		pk = &parking{place: place}
@@ -94,11 +95,9 @@ func (c *Core) wake(p *partition, resource string) {
 		if place.resource != resource {
 			continue
 		}
-		free := r.Total - r.inUse
-		for it := pk.line.Head(); it != nil; it = pk.line.Head() {
-			if free -= quantityOf(it.Work.job.spec, resource); free < 0 {
-				break
-			}
+		free := r.Total - r.inUse - place.quantity
+		for it := pk.line.Head(); it != nil && free >= 0; it = pk.line.Head() {
+			free -= place.quantity
 			c.unpark(it)
 			j := it.Work.job
 			j.queue.work.Push(it, j.spec.Share, c.now)

@@ -46,6 +46,8 @@ type Core struct {
 	lastSeq   int64
 
 	hostTasks int // under way on this machine
+	// blocks are the addresses in use by multi-node jobs.
+	blocks map[addressBlock]bool
 
 	// news is what dependants are yet to be told; spreading says that spread does so.
 	news      []news
@@ -72,6 +74,7 @@ func NewCore(ids IDs, limits Limits) *Core {
 		limits:   limits,
 		parts:    map[batch.Partition]*partition{},
 		jobs:     map[string]*job{},
+		blocks:   map[addressBlock]bool{},
 		dirty:    map[*work]struct{}{},
 		dirtyArr: map[*job]struct{}{},
 	}
@@ -90,6 +93,7 @@ type partition struct {
 	// parked is work that waits for consumable resources; parkedAt says where an item does.
 	parked   map[parkingPlace]*parking
 	parkedAt map[*sched.Item[entry]]*parking
+	tasks    int // under way on this machine
 	// unsettled: something changed that may let a job be placed. stale: the published catalog is behind.
 	unsettled, stale bool
 }
@@ -111,6 +115,8 @@ type queue struct {
 	work *sched.Queue[entry]
 	jobs map[*job]struct{} // unfinished
 	used int64             // milli-vCPU of its STARTING and RUNNING work
+	// usageKept is when the usage of its shares was last written, in ms; see keepUsage.
+	usageKept int64
 	// blocked is why the head can't be placed, and since when it has been the same one for the same reason.
 	blocked blocked
 }

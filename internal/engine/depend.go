@@ -194,11 +194,12 @@ func (c *Core) finishChild(j *job, i int32, reason string) {
 	c.childFinal(j, i)
 }
 
-// leaveHead forgets that a job or child blocks its queue.
+// leaveHead is called when a job or child that waited ends: it blocks its queue no more, and what is behind it may run.
 func (c *Core) leaveHead(j *job, index int32) {
 	if j.queue.blocked.blocks(j, index) {
 		c.unblock(j.queue)
 	}
+	j.part.unsettled = true
 }
 
 // newChild makes a work of a child that has none.
@@ -233,9 +234,13 @@ func (c *Core) parentMayEnd(j *job) {
 	trigger := batch.Completed
 	if a.counts[batch.Failed] > 0 {
 		trigger = batch.Ended
-		a.StatusReason = batch.ReasonChildFailed
-		if a.Cancelled || a.Terminated {
+		switch {
+		case a.Cancelled || a.Terminated:
 			a.StatusReason = a.StopReason
+		case j.depFailed:
+			a.StatusReason = batch.ReasonDependencyFailed
+		default:
+			a.StatusReason = batch.ReasonChildFailed
 		}
 	}
 	c.moveParent(j, trigger)

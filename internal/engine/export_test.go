@@ -155,3 +155,14 @@ func (c *Core) InvalidateForTest(p batch.Partition, name string) {
 	env.ComputeEnvironment = &ce
 	c.save(c.partition(p), batch.KindComputeEnvironment, name, &ce)
 }
+
+// SkipSequenceForTest makes the next job's number so much higher.
+func (c *Core) SkipSequenceForTest(n int64) { c.lastSeq += n }
+
+// InUseForTest is what is held of a consumable resource; -1 if there is none.
+func (c *Core) InUseForTest(p batch.Partition, name string) int64 {
+	if r := c.partition(p).consumables[name]; r != nil {
+		return r.inUse
+	}
+	return -1
+}

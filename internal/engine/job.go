@@ -68,6 +68,7 @@ type attempt struct {
 	milliCPU  int64
 	hostTasks int
 	held      []holding
+	addresses addressBlock // of a multi-node job
 	// deadline ends it when attemptDurationSeconds have passed; nil without a timeout.
 	deadline *timer
 	// reclaim takes the Spot capacity under it away; nil if that is not to happen.

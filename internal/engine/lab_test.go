@@ -53,6 +53,7 @@ type lab struct {
 	idOf    map[string]string
 	last    map[string]engine.JobView // as of its last change of state
 	blocked []engine.JobView          // heads of queues that were found to be blocked
+	checks  int
 }
 
 func newLab(t testing.TB, limits engine.Limits) *lab {
@@ -107,6 +108,9 @@ func (l *lab) take() {
 			l.trace = append(l.trace, change{v.ID, v.Status})
 			l.last[v.ID] = v
 		}
+	}
+	if l.checks++; l.core.Live() > 100 && l.checks%100 > 0 {
+		return // it costs as much as there is
 	}
 	if wrong := l.core.Check(); len(wrong) > 0 {
 		l.t.Fatalf("invariants broken:\n%s", strings.Join(wrong, "\n"))

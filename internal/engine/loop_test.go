@@ -235,4 +235,12 @@ func TestRestartTakesUpWhatWasUnderWay(t *testing.T) {
 		t.Errorf("child 1 is %v, want SUCCEEDED", got)
 	}
 	e.Stop()
+
+	// Nothing is unfinished now, and yet the numbers go on.
+	h = newHand()
+	e = startEngine(t, st, h)
+	if _, err := e.Submit(ctx, home, spec(0)); err != nil {
+		t.Errorf("submission after a restart with nothing but finished jobs: %v", err)
+	}
+	e.Stop()
 }

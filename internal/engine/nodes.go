@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
@@ -78,7 +79,7 @@ func (c *Core) startNode(w *work, n *node) {
 	j := w.job
 	n.ended = nil
 	n.Current = c.newAttempt(j, w.nodeView(n), w.attempt.env)
-	n.Current.Address = nodeAddress(j.seq, n.index)
+	n.Current.Address = w.attempt.addresses.of(n.index)
 	if n == w.mainNode() {
 		w.Current.TaskID, w.Current.Address, w.Current.Containers = n.Current.TaskID, n.Current.Address, n.Current.Containers
 	}
@@ -93,7 +94,7 @@ func (c *Core) startOfNode(w *work, n *node) StartTask {
 		Spec: w.job.spec, Task: w.nodeView(n), Index: -1, Node: n.index, Record: *n.Current,
 	}
 	if n != w.mainNode() {
-		st.MainNodeAddress = nodeAddress(w.job.seq, w.job.spec.MainNode)
+		st.MainNodeAddress = w.Current.Address
 	}
 	return st
 }
@@ -110,11 +111,38 @@ func (w *work) nodeView(n *node) *batch.TaskView {
 	return n.view
 }
 
-// nodeAddress is a loopback address of the node's own, so that nodes can listen on one port: 127.64.0.0/10 has room for
-// four million nodes at a time.
-func nodeAddress(seq int64, index int) string {
-	n := (uint32(seq)*1024 + uint32(index)) & 0x3fffff
-	return fmt.Sprintf("127.%d.%d.%d", 64+n>>16, n>>8&0xff, n&0xff)
+// addressBlock is the loopback addresses of one attempt of a multi-node job, so that its nodes can all listen on one port:
+// 1,024 of 127.64.0.0/10, which has 4,096 such blocks.
+type addressBlock uint32
+
+const addressBlocks = 4096
+
+func (b addressBlock) of(node int) string {
+	n := uint32(b)<<10 | uint32(node)
+	return netip.AddrFrom4([4]byte{127, 64 | byte(n>>16), byte(n >> 8), byte(n)}).String()
+}
+
+// blockOf is the block an address of it belongs to.
+func blockOf(address string) (addressBlock, bool) {
+	a, err := netip.ParseAddr(address)
+	if err != nil || !a.Is4() {
+		return 0, false
+	}
+	b := a.As4()
+	return addressBlock(uint32(b[1]&0x3f)<<16|uint32(b[2])<<8|uint32(b[3])) >> 10, true
+}
+
+// takeBlock reserves a block for an attempt of the job with this number: the next one that is free.
+func (c *Core) takeBlock(seq int64) addressBlock {
+	b := addressBlock(seq % addressBlocks)
+	for range addressBlocks {
+		if !c.blocks[b] {
+			break
+		}
+		b = (b + 1) % addressBlocks
+	}
+	c.blocks[b] = true
+	return b
 }
 
 // nodeReport is TaskReport for the task of a node.

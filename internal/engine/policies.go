@@ -22,6 +22,24 @@ func (ev CreateSchedulingPolicy) apply(c *Core) (any, error) {
 	return policy, nil
 }
 
+// kindShareUsage is the resource row that remembers what the shares of a fair-share queue have used, so that a restart does
+// not make them equal again.
+const kindShareUsage = "share-usage"
+
+// usageParts is how many times in a policy's window usage is written: what a crash can lose is that small a part of it.
+const usageParts = 20
+
+// keepUsage writes a queue's usage if it is time to; it is called when usage has just changed.
+func (c *Core) keepUsage(q *queue) {
+	if !q.work.Fair() || c.nowMs()-q.usageKept < q.work.Window().Milliseconds()/usageParts {
+		return
+	}
+	q.usageKept = c.nowMs()
+	c.changes.Resources = append(c.changes.Resources, ResourceRecord{
+		Partition: q.part.Partition, Kind: kindShareUsage, Key: q.Name, Value: encode(q.work.Usage(c.now)),
+	})
+}
+
 // UpdateSchedulingPolicy changes a policy; it holds for what is scheduled afterwards.
 type UpdateSchedulingPolicy struct {
 	Partition batch.Partition

@@ -32,6 +32,8 @@ type Store interface {
 
 // Visitor receives what Load reads. An error stops the load.
 type Visitor struct {
+	// LastSeq, if set, is told the highest Seq of any job in the store, finished ones included, 0 if there is none.
+	LastSeq  func(int64)
 	Resource func(ResourceRecord) error
 	Job      func(JobRecord) error
 	Child    func(ChildRecord) error

@@ -282,6 +282,9 @@ func (c *Core) queueMayVanish(q *queue) {
 	delete(q.part.queues, q.Name)
 	q.part.sortQueues()
 	c.save(q.part, batch.KindJobQueue, q.Name, nil)
+	if q.work.Fair() {
+		c.save(q.part, kindShareUsage, q.Name, nil)
+	}
 }
 
 // RegisterJobDefinition adds a revision. Definition has been validated; its Revision is set here. The result is the

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/sched"
 )
 
 // loaded is what a store's Load hands over, decoded.
@@ -30,22 +32,33 @@ func restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.
 	c := l.core
 	c.now = now
 	c.restoring = true
-	var queues []ResourceRecord // after the environments and policies they refer to
-	v := Visitor{
-		Resource: func(rec ResourceRecord) error {
-			if rec.Kind == batch.KindJobQueue {
-				queues = append(queues, rec)
-				return nil
+	var queues, usage []ResourceRecord // after the environments and policies they refer to, and after the queues
+	deferred := func() error {
+		for _, rec := range slices.Concat(queues, usage) {
+			if err := l.resource(rec); err != nil {
+				return err
 			}
-			return l.resource(rec)
+		}
+		queues, usage = nil, nil
+		return nil
+	}
+	v := Visitor{
+		LastSeq: func(seq int64) { c.lastSeq = seq },
+		Resource: func(rec ResourceRecord) error {
+			switch rec.Kind {
+			case batch.KindJobQueue:
+				queues = append(queues, rec)
+			case kindShareUsage:
+				usage = append(usage, rec)
+			default:
+				return l.resource(rec)
+			}
+			return nil
 		},
 		Job: func(rec JobRecord) error {
-			for _, q := range queues {
-				if err := l.resource(q); err != nil {
-					return err
-				}
+			if err := deferred(); err != nil {
+				return err
 			}
-			queues = nil
 			return l.job(rec)
 		},
 		Child: l.child,
@@ -53,10 +66,8 @@ func restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.
 	if err := store.Load(ctx, v); err != nil {
 		return nil, nil, fmt.Errorf("loading state: %w", err)
 	}
-	for _, q := range queues {
-		if err := l.resource(q); err != nil {
-			return nil, nil, err
-		}
+	if err := deferred(); err != nil {
+		return nil, nil, err
 	}
 	facts, err := l.facts(ctx, store)
 	if err != nil {
@@ -127,6 +138,14 @@ func (l *loaded) resource(rec ResourceRecord) error {
 			envs = append(envs, env)
 		}
 		p.addQueue(jq, envs, p.policies[jq.SchedulingPolicy])
+	case kindShareUsage:
+		var use []sched.Usage
+		if err := decode(&use); err != nil {
+			return err
+		}
+		if q := p.queues[rec.Key]; q != nil {
+			q.work.SetUsage(use)
+		}
 	default:
 		return fmt.Errorf("engine: stored resource %s is of unknown kind %s", rec.Key, rec.Kind)
 	}
@@ -303,6 +322,10 @@ func (l *loaded) takeUpAttempt(w *work) {
 			c.stops = append(c.stops, StopTask{Key: w.key(), Grace: c.grace(w.Current.Stop)})
 		}
 		return
+	}
+	if block, ok := blockOf(w.Current.Address); ok {
+		w.attempt.addresses = block
+		c.blocks[block] = true
 	}
 	for _, n := range w.nodes {
 		switch {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
@@ -28,15 +30,32 @@ func (c *Core) enqueueFresh(j *job) {
 // schedule places what can be placed, in every partition where something changed. One cycle serves the queues by
 // descending priority; each goes on until its head does not fit, then the next has its turn (reference 7.1).
 func (c *Core) schedule() {
-	for _, part := range c.partOrder {
-		if !part.unsettled {
-			continue
-		}
-		part.unsettled = false
-		for _, q := range part.order {
-			c.serve(q)
+	parts := c.partOrder
+	if c.limits.MaxTasks > 0 && len(parts) > 1 { // whoever has less of the machine goes first
+		parts = slices.Clone(parts)
+		slices.SortStableFunc(parts, func(a, b *partition) int { return cmp.Compare(a.tasks, b.tasks) })
+	}
+	for _, part := range parts {
+		for part.unsettled { // again if work failed at dispatch and that changed something
+			part.unsettled = false
+			for _, q := range part.cycle() {
+				c.serve(q)
+			}
 		}
 	}
+}
+
+// cycle is the queues in the order in which they are served: by descending priority. Among equals AWS documents no order;
+// here whichever holds less goes first, so that none starves the others of an environment they share.
+func (p *partition) cycle() []*queue {
+	if len(p.order) < 2 {
+		return p.order
+	}
+	queues := slices.Clone(p.order)
+	slices.SortStableFunc(queues, func(a, b *queue) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.used, b.used))
+	})
+	return queues
 }
 
 // serve places the queue's work in order until its head is blocked.
@@ -179,6 +198,7 @@ func (c *Core) place(w *work, env *environment) {
 	j.queue.work.Remove(&w.item, j.spec.Share)
 	c.hold(w, env)
 	if w.nodes != nil {
+		w.attempt.addresses = c.takeBlock(j.seq)
 		w.Current = &Attempt{ComputeEnvironment: env.Name, Cluster: env.cluster()}
 		c.move(w, batch.Placed)
 		c.startNodes(w)
@@ -197,6 +217,7 @@ func (c *Core) hold(w *work, env *environment) {
 	w.job.queue.used += w.attempt.milliCPU
 	env.tasks++
 	c.hostTasks += w.attempt.hostTasks
+	w.job.part.tasks += w.attempt.hostTasks
 	w.job.queue.work.Hold(spec.Share, w.attempt.milliCPU, c.now)
 	w.attempt.held = w.job.part.holdConsumables(spec)
 }
@@ -208,8 +229,13 @@ func (c *Core) letGo(w *work) {
 	w.job.queue.used -= w.attempt.milliCPU
 	w.attempt.env.tasks--
 	c.hostTasks -= w.attempt.hostTasks
+	w.job.part.tasks -= w.attempt.hostTasks
 	w.job.queue.work.Release(spec.Share, w.attempt.milliCPU, c.now)
+	c.keepUsage(w.job.queue)
 	c.releaseConsumables(w.job.part, w.attempt.held)
+	if w.nodes != nil {
+		delete(c.blocks, w.attempt.addresses)
+	}
 	c.timers.remove(w.attempt.deadline)
 	c.timers.remove(w.attempt.reclaim)
 	w.attempt = nil

@@ -8,8 +8,7 @@ import (
 // snapshot lists the front of a queue in the order in which the jobs would be dispatched, and what it uses.
 func (c *Core) snapshot(q *queue, limit int) Snapshot {
 	s := Snapshot{At: c.nowMs(), MilliCPU: q.used, Fair: q.work.Fair()}
-	cost := func(it *sched.Item[entry]) int64 { return it.Work.job.spec.MilliCPU() }
-	q.work.Walk(c.now, cost, func(it *sched.Item[entry]) bool {
+	q.work.Walk(c.now, func(it *sched.Item[entry]) bool {
 		j, w := it.Work.job, it.Work.work
 		if w != nil {
 			s.Front = append(s.Front, FrontJob{ID: w.id(), Since: w.RunnableAt})

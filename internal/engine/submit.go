@@ -58,7 +58,7 @@ func (ev SubmitJob) apply(c *Core) (any, error) {
 func (c *Core) admit(j *job) {
 	if j.spec.ArraySize > 0 {
 		j.array = newArray(j.spec.ArraySize)
-		j.array.item = sched.Item[entry]{Work: entry{job: j}, Key: sched.Key{Priority: j.priority(), Seq: j.seq}}
+		j.array.item = sched.Item[entry]{Work: entry{job: j}, Key: sched.Key{Priority: j.priority(), Seq: j.seq}, Cost: j.spec.MilliCPU()}
 		j.array.summaryAt = c.nowMs()
 		c.dirtyArr[j] = struct{}{}
 	} else {
@@ -78,6 +78,7 @@ func (c *Core) enroll(j *job) {
 func (c *Core) newWork(j *job, index int32) *work {
 	w := &work{job: j, index: index, status: batch.Submitted}
 	w.item.Work = entry{job: j, work: w}
+	w.item.Cost = j.spec.MilliCPU()
 	w.item.Key = sched.Key{Priority: j.priority(), Seq: j.seq, Index: max(index, 0)}
 	if j.spec.NumNodes > 0 {
 		w.nodes = newNodes(j.spec)

@@ -40,6 +40,8 @@ func (a Key) Compare(b Key) int {
 type Item[W any] struct {
 	Key  Key
 	Work W
+	// Cost is what it holds when it is placed, in milli-vCPU.
+	Cost int64
 
 	line *Line[W]
 	pos  int

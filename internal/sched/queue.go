@@ -61,11 +61,11 @@ func (q *Queue[W]) Fair() bool { return q.policy != nil }
 
 // SetPolicy replaces the policy of a fair-share queue: weights and window hold from now on.
 func (q *Queue[W]) SetPolicy(policy *Policy, now time.Time) {
-	for _, s := range q.shares {
+	for _, s := range q.shares { //batchbox:anyorder each share for itself
 		q.settle(s, now)
 	}
 	q.policy = policy
-	for _, s := range q.shares {
+	for _, s := range q.shares { //batchbox:anyorder each share for itself
 		s.weight = policy.Weight(s.name)
 	}
 }
@@ -122,7 +122,7 @@ func (q *Queue[W]) Head(now time.Time, skip func(share string) bool) *Item[W] {
 			continue
 		}
 		q.settle(s, now)
-		if use := s.weighted(); best == nil || use < bestUse || use == bestUse && s.name < best.name {
+		if use := s.weighted(float64(s.held), s.line.Head().Cost); best == nil || use < bestUse || use == bestUse && s.name < best.name {
 			best, bestUse = s, use
 		}
 	}
@@ -132,12 +132,18 @@ func (q *Queue[W]) Head(now time.Time, skip func(share string) bool) *Item[W] {
 	return best.line.Head()
 }
 
-// weighted is what the shares are compared by: what it uses now and what it used over the window, times its weight. Both
-// terms are needed: the first spreads a burst that is placed within one instant, the second makes up for the past.
+// weighted is what the shares are compared by: what it used over the window, and to a quarter what it holds now, times its
+// weight. The first makes the parts right in the long run, the second spreads a burst that is placed within one instant.
+// Half of the next piece of work counts as held, or else shares of few tasks would get more than their part by rounding; but
+// it adds no more than half of what is used, so that a share that has used nothing goes first, whatever its weight.
 //
 // AWS publishes no formula (User Guide, "Fair-share scheduling": usage over the decay window, recent usage counts more,
 // lower weight factor means a larger share); this one is a guess and stands alone here.
-func (s *share[W]) weighted() float64 { return (s.usage + float64(s.held)) * s.weight }
+func (s *share[W]) weighted(held float64, cost int64) float64 {
+	const present = 0.25
+	used := s.usage + present*held
+	return (used + min(used, present*float64(cost))/2) * s.weight
+}
 
 // settle brings a share's decayed usage up to now: an exponential average of what it held.
 func (q *Queue[W]) settle(s *share[W], now time.Time) {
@@ -200,7 +206,7 @@ func (q *Queue[W]) active(s *share[W], now time.Time) bool {
 // their usage that could change an order.
 func (q *Queue[W]) ActiveShares(now time.Time) int {
 	n := 0
-	for name, s := range q.shares {
+	for name, s := range q.shares { //batchbox:anyorder counts, and each share for itself
 		switch {
 		case q.active(s, now):
 			n++
@@ -243,7 +249,7 @@ func (q *Queue[W]) Utilization(now time.Time) []ShareUse {
 	if q.policy == nil {
 		return nil
 	}
-	for _, s := range q.shares {
+	for _, s := range q.shares { //batchbox:anyorder sorted below
 		if q.active(s, now) {
 			use = append(use, ShareUse{Share: s.name, MilliCPU: s.held})
 		}
@@ -254,15 +260,57 @@ func (q *Queue[W]) Utilization(now time.Time) []ShareUse {
 	return use
 }
 
+// Usage is what a share identifier has used of late: its average over the policy's window as of a time.
+type Usage struct {
+	Share    string    `json:"share"`
+	MilliCPU float64   `json:"milliCpu"`
+	AsOf     time.Time `json:"asOf"`
+}
+
+// Usage lists what the shares have used, by name, as far as it matters still: for keeping over a restart.
+func (q *Queue[W]) Usage(now time.Time) []Usage {
+	if q.policy == nil {
+		return nil
+	}
+	var use []Usage
+	for _, s := range q.shares { //batchbox:anyorder sorted below
+		if q.settle(s, now); s.usage >= 1 {
+			use = append(use, Usage{s.name, s.usage, now})
+		}
+	}
+	slices.SortFunc(use, func(a, b Usage) int { return cmp.Compare(a.Share, b.Share) })
+	return use
+}
+
+// SetUsage takes up what Usage gave out before. What was held from then on is not in it.
+func (q *Queue[W]) SetUsage(use []Usage) {
+	if q.policy == nil {
+		return
+	}
+	for _, u := range use {
+		s := q.share(u.Share, u.AsOf)
+		s.usage, s.asOf, s.idleAt = u.MilliCPU, u.AsOf, u.AsOf
+	}
+}
+
+// Window is the time over which past usage counts; zero in a FIFO queue.
+func (q *Queue[W]) Window() time.Duration {
+	if q.policy == nil {
+		return 0
+	}
+	return q.policy.window()
+}
+
 // Walk calls fn for the queued items in the order in which they would be dispatched if each could be placed, until it
-// returns false. cost is what placing an item would add to its share, in milli-vCPU. Nothing is changed.
-func (q *Queue[W]) Walk(now time.Time, cost func(*Item[W]) int64, fn func(*Item[W]) bool) {
+// returns false. Nothing is changed.
+func (q *Queue[W]) Walk(now time.Time, fn func(*Item[W]) bool) {
 	if q.policy == nil {
 		q.fifo.walk(fn)
 		return
 	}
 	type cursor struct {
 		items []*Item[W]
+		held  float64
 		use   float64
 		share *share[W]
 	}
@@ -270,7 +318,7 @@ func (q *Queue[W]) Walk(now time.Time, cost func(*Item[W]) int64, fn func(*Item[
 	var cursors []*cursor
 	for _, s := range q.waiting {
 		q.settle(s, now)
-		c := &cursor{use: s.weighted(), share: s}
+		c := &cursor{held: float64(s.held), use: s.weighted(float64(s.held), s.line.Head().Cost), share: s}
 		s.line.walk(func(it *Item[W]) bool {
 			c.items = append(c.items, it)
 			return len(c.items) < front
@@ -285,9 +333,11 @@ func (q *Queue[W]) Walk(now time.Time, cost func(*Item[W]) int64, fn func(*Item[
 		if !fn(it) {
 			return
 		}
-		best.use += float64(cost(it)) * best.share.weight
+		best.held += float64(it.Cost)
 		if best.items = best.items[1:]; len(best.items) == 0 {
 			cursors = slices.DeleteFunc(cursors, func(c *cursor) bool { return c == best })
+			continue
 		}
+		best.use = best.share.weighted(best.held, best.items[0].Cost)
 	}
 }

@@ -66,7 +66,9 @@ func (s *Store) Load(ctx context.Context, v engine.Visitor) error {
 	resources := slices.Collect(maps.Values(s.resources))
 	var jobs []engine.JobRecord
 	children := map[int64][]engine.ChildRecord{}
+	var last int64
 	for seq, j := range s.jobs {
+		last = max(last, seq)
 		if !j.Status.Final() {
 			jobs = append(jobs, cloneJob(j))
 			children[seq] = slices.Collect(maps.Values(s.children[seq]))
@@ -74,6 +76,9 @@ func (s *Store) Load(ctx context.Context, v engine.Visitor) error {
 	}
 	s.mu.RUnlock()
 
+	if v.LastSeq != nil {
+		v.LastSeq(last)
+	}
 	slices.SortFunc(resources, func(a, b engine.ResourceRecord) int {
 		return cmp.Or(strings.Compare(a.Partition.Account, b.Partition.Account), strings.Compare(a.Partition.Region, b.Partition.Region),
 			strings.Compare(a.Kind, b.Kind), strings.Compare(a.Key, b.Key))

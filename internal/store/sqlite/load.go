@@ -13,6 +13,17 @@ import (
 // Load implements engine.Store. It reads one snapshot and never touches finished jobs, however many there are.
 func (db *DB) Load(ctx context.Context, v engine.Visitor) error {
 	return db.read(ctx, func(c *conn) error {
+		if v.LastSeq != nil {
+			last := int64(0)
+			err := c.each(func(cur *cursor) (bool, error) {
+				last = cur.int(0)
+				return true, nil
+			}, "SELECT coalesce(max(seq), 0) FROM jobs")
+			if err != nil {
+				return err
+			}
+			v.LastSeq(last)
+		}
 		if err := loadResources(ctx, c, v); err != nil {
 			return err
 		}

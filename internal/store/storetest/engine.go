@@ -250,6 +250,41 @@ func testVisitor(t *testing.T, open Open) {
 	}
 }
 
+// A number is never given twice, also when the jobs that had the highest are finished.
+func testLastSeq(t *testing.T, open Open) {
+	s, reopen := open(t)
+	last := func() (seq int64) {
+		t.Helper()
+		seq = -1
+		err := s.Load(context.Background(), engine.Visitor{
+			LastSeq:  func(n int64) { seq = n },
+			Resource: func(engine.ResourceRecord) error { return nil },
+			Job:      func(engine.JobRecord) error { return nil },
+			Child:    func(engine.ChildRecord) error { return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seq
+	}
+	if got := last(); got != 0 {
+		t.Errorf("last number of an empty store: %d", got)
+	}
+	finished := job(7, here, batch.Succeeded)
+	finished.StoppedAt = 1
+	commit(t, s, engine.Changes{Jobs: []engine.JobRecord{job(3, here, batch.Pending), finished}})
+	if got := last(); got != 7 {
+		t.Errorf("last number: %d, want 7", got)
+	}
+	if reopen == nil { // kept in memory only
+		return
+	}
+	s = reopen()
+	if got := last(); got != 7 {
+		t.Errorf("last number after opening again: %d, want 7", got)
+	}
+}
+
 func testLists(t *testing.T, open Open) {
 	s, reopen := open(t)
 	make := func(seq int64, name, definition, share string, status batch.Status, at int64) engine.JobRecord {

@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		"LoadOrder": testLoadOrder,
 		"Visitor":   testVisitor,
 		"Lists":     testLists,
+		"LastSeq":   testLastSeq,
 		"ListModel": testListModel,
 		"Docs":      testDocs,
 		"DocsAlone": testDocsAlone,
