@@ -134,6 +134,9 @@ func Run(t *testing.T, h Harness) {
 			t.Parallel()
 			spec := s.spec(s.fill(a.attack))
 			spec.User = a.user
+			if a.user != "" && !h.Runtime.Capabilities().Users {
+				t.Skip("the runtime does not claim Users")
+			}
 			if a.network != "" {
 				if !h.Runtime.Capabilities().PrivateNetwork {
 					t.Skip("the runtime does not claim PrivateNetwork")
