@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -123,6 +122,9 @@ type change struct {
 // rowChanges bounds how many changes a row has, so that a reader's page is of a size that can be told.
 const rowChanges = 256
 
+// maxChildren is the largest size of an array (API reference, ArrayProperties).
+const maxChildren = 10000
+
 // encode makes the journal's rows of the changes of a commit. The first event has the position after last.
 func encode(notices []engine.Notice, last int64) ([]engine.EventRecord, int64, error) {
 	var rows []engine.EventRecord
@@ -180,15 +182,17 @@ func decode(rec *engine.EventRecord, yield func(*Event) bool) error {
 	if err := json.Unmarshal(rec.Body, &row); err != nil {
 		return fmt.Errorf("event journal, row %d: %w", rec.ID, err)
 	}
+	for i := range row {
+		if row[i].State == nil || row[i].count() > maxChildren {
+			return fmt.Errorf("event journal, row %d, change %d: no state, or of %d children", rec.ID, i, row[i].count())
+		}
+	}
 	id := before(rec, row)
 	var job, queue string
 	var at int64
 	for i := range row {
 		c := &row[i]
 		job, queue, at = cmp.Or(c.Job, job), cmp.Or(c.Queue, queue), cmp.Or(c.At, at)
-		if c.State == nil {
-			return fmt.Errorf("event journal, row %d: %w", rec.ID, errors.New("a change without a state"))
-		}
 		e := Event{At: at, Queue: queue, Blocked: c.Blocked, View: engine.JobView{
 			Partition: rec.Partition, ID: job, Index: c.Index - 1, Node: c.Node - 1, Status: c.Status, WorkState: *c.State,
 			Summary: c.Summary, SummaryAt: c.SummaryAt,

@@ -323,6 +323,13 @@ func (s *Store) LastEvent(ctx context.Context) (last int64, err error) {
 	return last, ctx.Err()
 }
 
+// PruneEvents removes the rows of the event journal up to an ID, as retention does.
+func (s *Store) PruneEvents(through int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.events, func(id int64, _ engine.EventRecord) bool { return id <= through })
+}
+
 // View implements store.Docs.
 func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 	if err := ctx.Err(); err != nil {
