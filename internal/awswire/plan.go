@@ -64,6 +64,7 @@ type field struct {
 	in, out string
 	at      string // in as error texts have it, with a small first letter
 	jsonKey string // `"out":`
+	item    string // the element of a list's entries in XML, where it is not the protocol's
 	plan    *plan
 }
 
@@ -227,8 +228,11 @@ func (pl *planner) fill(p *plan, required []string) error {
 		if err != nil {
 			return fmt.Errorf("%s.%s: %w", p.typ, sf.Name, err)
 		}
-		in, out := pl.names(p.typ, sf)
-		if err := p.add(field{index: i, in: in, out: out, plan: fp}); err != nil {
+		in, out, item := pl.names(p.typ, sf)
+		if item != "" && fp.kind != kindList {
+			return fmt.Errorf("%s.%s names the element %q of a list and is none", p.typ, sf.Name, item)
+		}
+		if err := p.add(field{index: i, in: in, out: out, item: item, plan: fp}); err != nil {
 			return err
 		}
 	}
@@ -260,9 +264,10 @@ func (p *plan) add(f field) error {
 
 // names gives a field's name in requests and in replies. EC2 Query follows the Smithy traits: `ec2` is ec2QueryName,
 // `awswire` is xmlName, whose capitalised form is the parameter's name where there is no `ec2`
-// (https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html).
-func (pl *planner) names(t reflect.Type, sf reflect.StructField) (in, out string) {
-	tag := sf.Tag.Get("awswire")
+// (https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html). After a comma `awswire` may name the element of a
+// list's entries in XML replies, the xmlName of the list's member.
+func (pl *planner) names(t reflect.Type, sf reflect.StructField) (in, out, item string) {
+	tag, item, _ := strings.Cut(sf.Tag.Get("awswire"), ",")
 	if pl.protocol == EC2Query {
 		out = lowerFirst(sf.Name)
 		if tag != "" {
@@ -271,19 +276,19 @@ func (pl *planner) names(t reflect.Type, sf reflect.StructField) (in, out string
 		if in = sf.Tag.Get("ec2"); in == "" {
 			in = upperFirst(out)
 		}
-		return in, out
+		return in, out, item
 	}
 	if tag == "" {
 		tag = pl.odd[t.Name()+"."+sf.Name]
 	}
 	switch {
 	case tag != "":
-		return tag, tag
+		return tag, tag, item
 	case pl.lower:
 		name := lowerFirst(sf.Name)
-		return name, name
+		return name, name, item
 	}
-	return sf.Name, sf.Name
+	return sf.Name, sf.Name, item
 }
 
 // fillUnion compiles the members of a union: fields[i] is that of members[i].

@@ -125,8 +125,20 @@ func (w *xmlWriter) members(p *plan, v reflect.Value) {
 			continue
 		}
 		w.open(f.out)
-		w.value(f.plan, fv)
+		if f.item != "" {
+			w.list(f.plan, fv, f.item)
+		} else {
+			w.value(f.plan, fv)
+		}
 		w.close(f.out)
+	}
+}
+
+func (w *xmlWriter) list(p *plan, v reflect.Value, item string) {
+	for i := range v.Len() {
+		w.open(item)
+		w.value(p.elem, v.Index(i))
+		w.close(item)
 	}
 }
 
@@ -153,11 +165,7 @@ func (w *xmlWriter) value(p *plan, v reflect.Value) {
 	case kindStruct:
 		w.members(p, v)
 	case kindList:
-		for i := range v.Len() {
-			w.open(w.item)
-			w.value(p.elem, v.Index(i))
-			w.close(w.item)
-		}
+		w.list(p, v, w.item)
 	case kindMap:
 		for _, k := range sortedKeys(v) {
 			w.open("entry")

@@ -142,7 +142,7 @@ func TestLaunchTemplate(t *testing.T) {
 		"imageId": "ami-1", "instanceType": "c5.large", "userData": "IyEvYmluL3No", "ebsOptimized": "true", "securityGroupIdSet/item": "sg-1 sg-2",
 		"blockDeviceMappingSet/item/deviceName": "/dev/xvda", "blockDeviceMappingSet/item/ebs/volumeSize": "100", "blockDeviceMappingSet/item/ebs/volumeType": "gp3",
 		"iamInstanceProfile/name": "ecs", "monitoring/enabled": "true", "metadataOptions/httpTokens": "required", "metadataOptions/httpPutResponseHopLimit": "2",
-		"networkInterfaceSet/item/deviceIndex": "0", "networkInterfaceSet/item/groupSet/item": "sg-3", "networkInterfaceSet/item/associatePublicIpAddress": "true",
+		"networkInterfaceSet/item/deviceIndex": "0", "networkInterfaceSet/item/groupSet/groupId": "sg-3", "networkInterfaceSet/item/associatePublicIpAddress": "true",
 		"tagSpecificationSet/item/resourceType": "instance", "tagSpecificationSet/item/tagSet/item/value": "v", "instanceMarketOptions/spotOptions/maxPrice": "0.5",
 		"placement/groupName": "pg", "cpuOptions/coreCount": "2", "licenseSet/item/licenseConfigurationArn": "arn:x", "keyName": "",
 	} {

@@ -221,7 +221,7 @@ type InterfaceSpecification struct {
 	DeviceIndex                     *int32              `json:",omitempty"`
 	EnaQueueCount                   *int32              `json:",omitempty"`
 	EnaSrdSpecification             *ENAExpress         `json:",omitempty"`
-	Groups                          []string            `awswire:"groupSet" ec2:"SecurityGroupId" json:",omitempty"`
+	Groups                          []string            `awswire:"groupSet,groupId" ec2:"SecurityGroupId" json:",omitempty"`
 	InterfaceType                   *string             `json:",omitempty"`
 	Ipv4PrefixCount                 *int32              `json:",omitempty"`
 	Ipv4Prefixes                    []IPv4Prefix        `awswire:"ipv4PrefixSet" ec2:"Ipv4Prefix" json:",omitempty"`
