@@ -76,6 +76,8 @@ type lineBatch struct {
 	events []lineEvent
 	size   int    // bytes of the messages
 	text   []byte // memory for messages that are not in the input as they are
+	// released is the memory of an unfinished line that has become events: free once they are appended.
+	released []byte
 }
 
 type lineEvent struct {
@@ -180,6 +182,7 @@ func (l *LineWriter) flushIdle() {
 // append appends the batch, or goes back to the state before it was collected.
 func (l *LineWriter) append(before lineState) error {
 	if len(l.events) == 0 {
+		l.released = nil
 		return nil
 	}
 	err := l.w.appendBatch(l.key, len(l.events), func(b []byte, i int, previous int64) ([]byte, int64) {
@@ -188,11 +191,11 @@ func (l *LineWriter) append(before lineState) error {
 	})
 	if err != nil {
 		l.lineState = before
-	} else if n := len(before.line); n > 0 && cap(before.line) <= keptLineBytes && (len(l.line) == 0 || &l.line[0] != &before.line[0]) {
-		l.spare = before.line[:0]
+	} else if l.released != nil && cap(l.released) <= keptLineBytes {
+		l.spare = l.released
 	}
 	clear(l.events)
-	l.events, l.size, l.text = l.events[:0], 0, l.text[:0]
+	l.events, l.size, l.text, l.released = l.events[:0], 0, l.text[:0], nil
 	return err
 }
 
@@ -209,8 +212,9 @@ func (l *LineWriter) take(p []byte, now int64) (n int) {
 			}
 			return len(room)
 		}
-		l.endLine(trimCR(append(l.line, room[:end]...)), now)
-		l.line = nil
+		line := append(l.line, room[:end]...)
+		l.endLine(trimCR(line), now)
+		l.line, l.released = nil, line[:0]
 		n = end + 1
 	}
 	for n < len(p) && len(l.events) < lineBatchEvents && l.size < lineBatchBytes {

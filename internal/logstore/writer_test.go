@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -384,6 +385,41 @@ func TestSyncIsShared(t *testing.T) {
 	close(release)
 }
 
+func TestFailedSyncIsSharedToo(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		disk := &faultyDisk{}
+		w := openWriter(t, dir, "supervisor", WriterOptions{disk: disk})
+		appendAll(t, w, key("s"), "m")
+		syncs, release, errs := 0, make(chan bool), make(chan error, 2)
+		disk.fail = func(op string) (error, bool) {
+			if op != "sync" {
+				return nil, true
+			}
+			syncs++
+			<-release
+			return syscall.EIO, false
+		}
+		for range 2 {
+			go func() { errs <- w.Sync() }()
+			synctest.Wait()
+		}
+		close(release)
+		for range 2 {
+			if err := <-errs; !errors.Is(err, syscall.EIO) {
+				t.Errorf("Sync = %v", err)
+			}
+		}
+		if syncs != 1 {
+			t.Errorf("%d fdatasyncs for two callers", syncs)
+		}
+		disk.fail = nil
+		if err := w.Sync(); err != nil {
+			t.Errorf("a sync when the disk works again: %v", err)
+		}
+	})
+}
+
 func TestWriterConcurrently(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -414,6 +450,35 @@ func TestWriterConcurrently(t *testing.T) {
 			if e.Message != fmt.Sprint(i) {
 				t.Fatalf("stream %d: event %d is %q", g, i, e.Message)
 			}
+		}
+	}
+}
+
+func TestScanSeesWhatWasOverwritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := openWriter(t, dir, "supervisor", WriterOptions{})
+	appendAll(t, w, key("s"), "one")
+	from := w.size
+	appendAll(t, w, key("s"), "two")
+	path := filepath.Join(dir, SegmentName{"supervisor", 1}.String())
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seg, err := OpenSegment(dir, SegmentName{"supervisor", 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seg.Close()
+	var buf ScanBuffer
+	for i, content := range [][]byte{append(whole[:from:from], make([]byte, int64(len(whole))-from)...), whole} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		end, _ := seg.Scan(FirstRecord, -1, &buf, func(*Record) error { return nil })
+		if want := []int64{from, int64(len(whole))}[i]; end != want {
+			t.Errorf("scan %d ended at %d, want %d", i, end, want)
 		}
 	}
 }

@@ -243,7 +243,8 @@ func (g *group) clone() Group {
 	return c
 }
 
-// Groups returns the groups of a partition for which match is true, ascending by name (bytes).
+// Groups returns the groups of a partition for which match is true, ascending by name (bytes). match must not use the
+// Store.
 func (s *Store) Groups(p batch.Partition, match func(*Group) bool) []Group {
 	s.groupsMu.RLock()
 	defer s.groupsMu.RUnlock()

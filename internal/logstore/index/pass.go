@@ -27,6 +27,7 @@ type indexState struct {
 	// appended counts the records indexed since the Store was opened, to see growth.
 	appended int64
 
+	writing bool   // a transaction is open on the writer; only within a pass
 	open    *block // the newest block, which may still grow
 	pending []*block
 	rows    int // in pending and dirty streams
@@ -102,6 +103,10 @@ func (s *Store) pass(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			s.state.valid = false // what was collected and not written is found again
+			if s.state.writing {
+				s.state.writing = false
+				err = errors.Join(err, s.db.writer.exec("ROLLBACK"))
+			}
 		}
 	}()
 	if err := s.discover(); err != nil {
@@ -297,6 +302,9 @@ func (s *Store) visible(g *segment, offset int64, key logstore.StreamKey, create
 	if st := s.state.streams[name]; st != nil {
 		return st, nil
 	}
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
 	st := &stream{streamName: name, created: createdMS, oldest: -1, newest: -1, ingested: -1}
 	found, err := s.db.writer.one(func(r row) {
 		st.id, st.created, st.oldest, st.newest, st.ingested, st.kept, st.latest =
@@ -341,42 +349,57 @@ func (st *indexState) blockFor(g *segment, r *logstore.Record, s *stream, defini
 	return b
 }
 
-// flush writes what has been collected, in one transaction.
+// begin opens the transaction that the pass's lookups and the next flush share: each alone would cost more than the work
+// in it.
+func (s *Store) begin() error {
+	if s.state.writing {
+		return nil
+	}
+	if err := s.db.writer.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	s.state.writing = true
+	return nil
+}
+
+// flush writes what has been collected and commits it.
 func (s *Store) flush() error {
 	st := &s.state
-	dirty := len(st.pending) > 0 || len(st.dirty) > 0
+	dirty := st.writing || len(st.pending) > 0 || len(st.dirty) > 0
 	for _, g := range s.segments.list {
 		dirty = dirty || g.dirty
 	}
 	if !dirty {
 		return nil
 	}
-	err := s.db.transaction(func(c *conn) error {
-		for _, g := range s.segments.list {
-			if !g.dirty {
-				continue
-			}
-			err := c.exec("INSERT OR REPLACE INTO segments (id, owner, n, uid, indexed, done, newest, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
-				g.id, g.name.Owner, int64(g.name.N), int64(g.uid), g.indexed, g.done, g.newest)
-			if err != nil {
-				return err
-			}
-		}
-		for _, s := range st.dirty {
-			if err := s.write(c); err != nil {
-				return err
-			}
-		}
-		for _, b := range st.pending {
-			if err := b.write(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
+	c := s.db.writer
+	for _, g := range s.segments.list {
+		if !g.dirty {
+			continue
+		}
+		err := c.exec("INSERT OR REPLACE INTO segments (id, owner, n, uid, indexed, done, newest, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+			g.id, g.name.Owner, int64(g.name.N), int64(g.uid), g.indexed, g.done, g.newest)
+		if err != nil {
+			return err
+		}
+	}
+	for _, s := range st.dirty {
+		if err := s.write(c); err != nil {
+			return err
+		}
+	}
+	for _, b := range st.pending {
+		if err := b.write(c); err != nil {
+			return err
+		}
+	}
+	if err := c.exec("COMMIT"); err != nil {
+		return err
+	}
+	st.writing = false
 	for _, g := range s.segments.list {
 		g.dirty = false
 	}

@@ -81,6 +81,9 @@ func (x *world) reopen() {
 
 func (x *world) newWriter() {
 	x.t.Helper()
+	if x.w != nil {
+		x.check(x.w.Close())
+	}
 	w, err := logstore.OpenWriter(x.dir, "supervisor", x.opts)
 	x.check(err)
 	x.w = w
@@ -534,9 +537,27 @@ func TestSegmentCutShortAfterItWasIndexed(t *testing.T) {
 	equal(t, "events", x.all("g", "s", 0), []string{"one", "two"})
 	x.check(os.Truncate(path, fi.Size()))
 	equal(t, "events after a power cut took the second", x.all("g", "s", 0), []string{"one"})
+	bytes, err := x.StoredBytes(t.Context(), here, "g")
+	x.check(err)
+	equal(t, "stored bytes", bytes, 3)
 	x.newWriter()
 	x.append("g", "s", "three")
 	equal(t, "events", x.all("g", "s", 0), []string{"one", "three"})
+}
+
+// TestSegmentMadeInTheSameTick has a segment appear without a change of the directory's time.
+func TestSegmentMadeInTheSameTick(t *testing.T) {
+	t.Parallel()
+	x := newWorld(t, logstore.WriterOptions{})
+	x.group("g")
+	x.append("g", "s", "one")
+	equal(t, "events", x.all("g", "s", 0), []string{"one"})
+	fi, err := os.Stat(x.dir)
+	x.check(err)
+	x.newWriter()
+	x.append("g", "s", "two")
+	x.check(os.Chtimes(x.dir, fi.ModTime(), fi.ModTime()))
+	equal(t, "events", x.all("g", "s", 0), []string{"one", "two"})
 }
 
 func TestPokeIndexesInTheBackground(t *testing.T) {
