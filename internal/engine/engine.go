@@ -126,7 +126,7 @@ func (e *Engine) run() {
 		var timeout <-chan time.Time
 		stopTimer := func() {}
 		at := e.core.timers.next()
-		if !e.retryAt.IsZero() && (at.IsZero() || e.retryAt.Before(at)) {
+		if !e.retryAt.IsZero() { // not before: what is due now was due when the commit failed
 			at = e.retryAt
 		}
 		if !at.IsZero() {

@@ -166,3 +166,16 @@ func (c *Core) InUseForTest(p batch.Partition, name string) int64 {
 	}
 	return -1
 }
+
+// SnapshotForTest is what Engine.Snapshot shows.
+func (c *Core) SnapshotForTest(p batch.Partition, queue string, limit int) Snapshot {
+	return c.snapshot(c.partition(p).queues[queue], limit)
+}
+
+// Poison is an event that the core can't take.
+type Poison struct{}
+
+func (Poison) apply(*Core) (any, error) { panic("poison") }
+
+// InjectForTest lets an event happen that nobody waits for, as reports do.
+func (e *Engine) InjectForTest(ev Event) { e.requests <- &request{event: ev} }

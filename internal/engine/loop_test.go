@@ -31,11 +31,12 @@ func (wall) NewTimer(at time.Time) (<-chan time.Time, func()) {
 type hand struct {
 	started chan engine.StartTask
 	acked   chan string
+	stopped chan string
 	reports chan []runtime.Report
 }
 
 func newHand() *hand {
-	return &hand{started: make(chan engine.StartTask, 1000), acked: make(chan string, 1000), reports: make(chan []runtime.Report)}
+	return &hand{started: make(chan engine.StartTask, 1000), acked: make(chan string, 1000), stopped: make(chan string, 1000), reports: make(chan []runtime.Report)}
 }
 
 func (h *hand) Start(tasks []engine.StartTask) {
@@ -51,7 +52,11 @@ func (h *hand) Resume(tasks []engine.ResumeTask) error {
 	}
 	return nil
 }
-func (h *hand) Stop([]engine.StopTask) {}
+func (h *hand) Stop(tasks []engine.StopTask) {
+	for _, st := range tasks {
+		h.stopped <- st.Key
+	}
+}
 func (h *hand) Ack(keys []string) {
 	for _, k := range keys {
 		h.acked <- k

@@ -8,13 +8,20 @@ import (
 // snapshot lists the front of a queue in the order in which the jobs would be dispatched, and what it uses.
 func (c *Core) snapshot(q *queue, limit int) Snapshot {
 	s := Snapshot{At: c.nowMs(), MilliCPU: q.used, Fair: q.work.Fair()}
-	q.work.Walk(c.now, func(it *sched.Item[entry]) bool {
+	pieces := func(it *sched.Item[entry]) int {
+		if it.Work.work != nil {
+			return 1
+		}
+		return it.Work.job.array.fresh.count()
+	}
+	child := map[*job]int{} // the array's next fresh child
+	q.work.Walk(c.now, pieces, func(it *sched.Item[entry]) bool {
 		j, w := it.Work.job, it.Work.work
 		if w != nil {
 			s.Front = append(s.Front, FrontJob{ID: w.id(), Since: w.RunnableAt})
-			return len(s.Front) < limit
-		}
-		for i := j.array.fresh.next(j.array.cursor); i >= 0 && len(s.Front) < limit; i = j.array.fresh.next(i + 1) {
+		} else {
+			i := j.array.fresh.next(child[j])
+			child[j] = i + 1
 			s.Front = append(s.Front, FrontJob{ID: batch.ArrayChildID(j.id, i), Since: j.createdAt})
 		}
 		return len(s.Front) < limit

@@ -302,14 +302,23 @@ func (q *Queue[W]) Window() time.Duration {
 }
 
 // Walk calls fn for the queued items in the order in which they would be dispatched if each could be placed, until it
-// returns false. Nothing is changed.
-func (q *Queue[W]) Walk(now time.Time, fn func(*Item[W]) bool) {
+// returns false. An item may stand for several pieces of work, each of its Cost: of how many, pieces says. Nothing is
+// changed.
+func (q *Queue[W]) Walk(now time.Time, pieces func(*Item[W]) int, fn func(*Item[W]) bool) {
 	if q.policy == nil {
-		q.fifo.walk(fn)
+		q.fifo.walk(func(it *Item[W]) bool {
+			for range pieces(it) {
+				if !fn(it) {
+					return false
+				}
+			}
+			return true
+		})
 		return
 	}
 	type cursor struct {
 		items []*Item[W]
+		done  int // pieces of the first item
 		held  float64
 		use   float64
 		share *share[W]
@@ -334,7 +343,10 @@ func (q *Queue[W]) Walk(now time.Time, fn func(*Item[W]) bool) {
 			return
 		}
 		best.held += float64(it.Cost)
-		if best.items = best.items[1:]; len(best.items) == 0 {
+		if best.done++; best.done >= pieces(it) {
+			best.items, best.done = best.items[1:], 0
+		}
+		if len(best.items) == 0 {
 			cursors = slices.DeleteFunc(cursors, func(c *cursor) bool { return c == best })
 			continue
 		}

@@ -242,7 +242,7 @@ func TestSharesConverge(t *testing.T) {
 				return time.Duration((0.1 + f.rng.ExpFloat64()) * float64(mean))
 			}
 			queued := map[string]int{}
-			for f.now.Sub(start) < 24*time.Hour {
+			for f.now.Sub(start) < 12*time.Hour {
 				for share := range tt.weights {
 					f.submit(share, 100-queued[share])
 					queued[share] = 100
@@ -317,7 +317,7 @@ func TestNobodyStarves(t *testing.T) {
 		f.submit(share, 100_000)
 	}
 	last, longest, served := start, time.Duration(0), 0
-	for f.now.Sub(start) < 8*time.Hour {
+	for f.now.Sub(start) < 2*time.Hour {
 		before := len(f.running)
 		f.dispatch(func(string) time.Duration { return time.Duration(5+f.rng.IntN(10)) * time.Second })
 		for _, r := range f.running[before:] {
@@ -327,7 +327,7 @@ func TestNobodyStarves(t *testing.T) {
 		}
 		f.step()
 	}
-	if served == 0 || longest > time.Hour {
+	if served == 0 || longest > 20*time.Minute {
 		t.Errorf("the share of weight 999.9999 was served %d times, at worst after %v", served, longest)
 	}
 }
@@ -451,7 +451,7 @@ func TestWalkIsTheDispatchOrder(t *testing.T) {
 		f.submit(string(rune('a'+i%3)), 1)
 	}
 	var walked, placed []string
-	f.q.Walk(f.now, func(it *Item[string]) bool {
+	f.q.Walk(f.now, func(*Item[string]) int { return 1 }, func(it *Item[string]) bool {
 		walked = append(walked, it.Work)
 		return len(walked) < 30
 	})
