@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -233,31 +232,20 @@ func (o *submitOptions) wait(ctx context.Context, cfg aws.Config, id string) (ty
 
 // outcome says how a job ended, with the exit code of a single one.
 func outcome(job types.JobDetail) string {
-	text := aws.ToString(job.StatusReason)
+	var parts []string
+	if job.StatusReason != nil {
+		parts = append(parts, *job.StatusReason)
+	}
 	if c := job.Container; c != nil {
 		if c.ExitCode != nil {
-			text += fmt.Sprintf(", exit code %d", *c.ExitCode)
+			parts = append(parts, fmt.Sprintf("exit code %d", *c.ExitCode))
 		}
 		if c.Reason != nil {
-			text += ", " + *c.Reason
+			parts = append(parts, *c.Reason)
 		}
 	}
-	if a := job.ArrayProperties; a != nil && a.Size != nil {
-		text += fmt.Sprintf(", %d of %d children failed", a.StatusSummary["FAILED"], *a.Size)
+	if a := job.ArrayProperties; a != nil && a.Size != nil && a.StatusSummary["FAILED"] > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d children failed", a.StatusSummary["FAILED"], *a.Size))
 	}
-	return text
-}
-
-var errNoJob = errors.New("no such job")
-
-// describeJob asks for one job.
-func describeJob(ctx context.Context, api *batch.Client, id string) (types.JobDetail, error) {
-	out, err := api.DescribeJobs(ctx, &batch.DescribeJobsInput{Jobs: []string{id}})
-	if err != nil {
-		return types.JobDetail{}, err
-	}
-	if len(out.Jobs) == 0 {
-		return types.JobDetail{}, fmt.Errorf("%s: %w", id, errNoJob)
-	}
-	return out.Jobs[0], nil
+	return strings.Join(parts, ", ")
 }

@@ -134,7 +134,7 @@ func (s *Sessions) IssueForRole(ctx context.Context, p batch.Partition, roleARN,
 	}); err != nil {
 		return nil, err
 	}
-	id := ""
+	var id string
 	if ok {
 		id = role.ID
 	} else {

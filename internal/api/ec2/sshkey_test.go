@@ -24,7 +24,7 @@ func FuzzLike(f *testing.F) {
 	f.Add("a*b?c\\*", "aXXbYc*")
 	f.Add("\\", "\\")
 	f.Fuzz(func(t *testing.T, pattern, s string) {
-		like(pattern, s)
+		_ = like(pattern, s) // ends, and does not panic
 		if !like("*", s) {
 			t.Errorf("* does not match %q", s)
 		}

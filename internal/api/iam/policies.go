@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -90,7 +91,8 @@ func findPolicy(r store.Reader, c *awswire.Call, arn string) (own *policy, manag
 // attachable refuses what can not be attached to a role.
 func attachable(r store.Reader, c *awswire.Call, arn string) error {
 	_, _, err := findPolicy(r, c, arn)
-	if e, ok := err.(*awswire.Error); ok && e.Code == "NoSuchEntity" {
+	var e *awswire.Error
+	if errors.As(err, &e) && e.Code == "NoSuchEntity" {
 		return refuse("NoSuchEntity", "Policy %s does not exist or is not attachable.", arn)
 	}
 	return err
