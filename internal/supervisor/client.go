@@ -59,7 +59,6 @@ type Client struct {
 	leave    context.CancelFunc
 	done     chan struct{}
 	wake     chan struct{} // there is something to do
-	out      outbox
 	children []int // supervisors we started that we have not seen end; belongs to run
 
 	mu    sync.Mutex

@@ -177,11 +177,9 @@ func (j *journal) running(key, runtime, tok string) {
 	}
 }
 
-func (j *journal) ended(reports ...runtime.Report) {
+func (j *journal) ended(r *runtime.Report) {
 	if j != nil {
-		for i := range reports {
-			j.note(record{Ended: &reports[i]})
-		}
+		j.note(record{Ended: r})
 	}
 }
 

@@ -43,7 +43,7 @@ func fill(t testing.TB, j *journal) {
 	j.running("ended/1", "docker", "token-3")
 	code := 0
 	for _, key := range []string{"ended/1", "acked/1"} {
-		j.ended(runtime.Report{Key: key, Kind: runtime.Ended, At: began, Containers: []runtime.ContainerReport{{Name: "main", ExitCode: &code}}})
+		j.ended(&runtime.Report{Key: key, Kind: runtime.Ended, At: began, Containers: []runtime.ContainerReport{{Name: "main", ExitCode: &code}}})
 	}
 	if err := j.acked([]string{"acked/1", "never heard of/1"}); err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestJournalStaysSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 		j.running(key, "process", token)
-		j.ended(runtime.Report{Key: key, Kind: runtime.Ended})
+		j.ended(&runtime.Report{Key: key, Kind: runtime.Ended})
 		if i%100 != 0 {
 			if err := j.acked([]string{key}); err != nil {
 				t.Fatal(err)

@@ -168,7 +168,7 @@ func (k *Keeper) begin(tasks []*task) {
 	go func() {
 		defer k.busy.Done()
 		k.log.Warn("tasks wait for space on the disk", "tasks", len(tasks), "err", err)
-		err := insist(k.ctx, k.log, func() error { return k.journal.accepted(tasks) })
+		err := k.insist(func() error { return k.journal.accepted(tasks) })
 		for _, t := range tasks {
 			t.begin(err)
 		}
@@ -299,7 +299,6 @@ func (k *Keeper) recover(ended, lost []runtime.Report) {
 		}
 	}
 	k.mu.Unlock()
-	k.journal.ended(lost...)
 	k.out.put(ended...)
 	k.out.put(lost...)
 }

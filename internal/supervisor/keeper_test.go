@@ -317,9 +317,8 @@ func TestStopOrder(t *testing.T) {
 	l.runs("job/1 main", "job/1 proxy", "job/1 net")
 	l.await(t, "job/1", runtime.Started, 1)
 	l.stop("job/1")
-	l.clock.AwaitTimers(1)
-	if got := l.rt.Running(); len(got) != 3 {
-		t.Errorf("while main has not ended, only %v run", got)
+	if n := l.clock.Timers(); n != 1 {
+		t.Errorf("%d containers have been sent the stop signal, want main alone", n)
 	}
 	l.clock.Advance(5 * time.Second)
 	if got := outcome(l.ended(t, "job/1")); got != "main 137; proxy 143; net 143" {

@@ -134,10 +134,10 @@ func (o *output) write(p []byte) {
 	})
 }
 
-func (k *Keeper) insist(do func() error) error { return insist(k.ctx, k.log, do) }
+func (k *Keeper) insist(do func() error) error { return insist(k.ctx, k.log, writePatience, do) }
 
-// insist does something with a disk until it succeeds, an error does not pass, or ctx is done.
-func insist(ctx context.Context, log *slog.Logger, do func() error) error {
+// insist does something with a disk until it succeeds, ctx is done, or an error other than a full disk lasts too long.
+func insist(ctx context.Context, log *slog.Logger, patience time.Duration, do func() error) error {
 	err := do()
 	if err == nil {
 		return nil
@@ -145,8 +145,8 @@ func insist(ctx context.Context, log *slog.Logger, do func() error) error {
 	log.Warn("the disk does not take more; trying again", "err", err)
 	since := time.Now()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, maxWritePause) {
-		if !full(err) && time.Since(since) > writePatience {
-			return fmt.Errorf("given up after %v: %w", writePatience, err)
+		if !full(err) && time.Since(since) > patience {
+			return fmt.Errorf("given up after %v: %w", patience, err)
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -110,6 +111,32 @@ func TestFullDisk(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestPatience gives up on a broken disk, and never on a full one.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	for cause, gives := range map[error]bool{
+		syscall.EIO:                         true,
+		os.ErrClosed:                        true,
+		fmt.Errorf("x: %w", syscall.ENOSPC): false,
+		fmt.Errorf("x: %w", syscall.EDQUOT): false,
+		errors.Join(io.EOF, syscall.ENOSPC): false,
+	} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			t.Parallel()
+			tries := 0
+			err := insist(t.Context(), quiet, time.Nanosecond, func() error {
+				if tries++; tries < 4 {
+					return cause
+				}
+				return nil
+			})
+			if gives != errors.Is(err, cause) || gives != (tries == 1) {
+				t.Errorf("%d tries: %v", tries, err)
+			}
+		})
 	}
 }
 

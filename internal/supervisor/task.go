@@ -241,7 +241,7 @@ func (t *task) end() {
 		timer.Stop()
 	}
 	t.cancel()
-	t.k.journal.ended(*r)
+	t.k.journal.ended(r)
 	t.k.out.put(*r)
 	t.k.count.ended.Add(1)
 	t.report = r

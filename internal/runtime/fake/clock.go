@@ -81,6 +81,13 @@ func (c *Clock) Advance(d time.Duration) {
 	c.mu.Unlock()
 }
 
+// Timers is how many timers are armed.
+func (c *Clock) Timers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.timers)
+}
+
 // AwaitTimers blocks until at least n timers are armed: until whoever will need the clock has asked for it.
 func (c *Clock) AwaitTimers(n int) {
 	for {

@@ -151,6 +151,9 @@ func TestClock(t *testing.T) {
 		c.AfterFunc(500*time.Millisecond, note("half"))
 	})
 	c.AwaitTimers(3)
+	if n := c.Timers(); n != 3 {
+		t.Errorf("%d timers", n)
+	}
 	if !stopped.Stop() || stopped.Stop() {
 		t.Error("a timer can be stopped once")
 	}

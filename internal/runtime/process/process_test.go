@@ -14,12 +14,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if root := os.Getenv(adoptVariable); root != "" {
-		if err := adoptingOwner(root); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
+	for variable, role := range map[string]func(root string) error{adoptVariable: adoptingOwner, ownVariable: own} {
+		if root := os.Getenv(variable); root != "" {
+			if err := role(root); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	runtimetest.Main(m, newRuntime)
 }

@@ -22,6 +22,9 @@ import (
 // adoptVariable makes this test binary adoptingOwner, with the root of the programs as its value.
 const adoptVariable = "PROCESS_TEST_ADOPT"
 
+// ownVariable makes it own, in the same way.
+const ownVariable = "PROCESS_TEST_OWN"
+
 // TestStrays runs adoptingOwner in a process of its own, because adoption is for a whole process and for good.
 func TestStrays(t *testing.T) {
 	t.Parallel()
@@ -144,6 +147,51 @@ func adoptingOwner(root string) error {
 		return err
 	}
 	return vanish(last)
+}
+
+// TestDiesWithItsOwner kills a process that owns a program, which the kernel then ends, before any successor comes.
+func TestDiesWithItsOwner(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), ownVariable+"="+runtimetest.Rootfs(t))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if kerr := cmd.Process.Kill(); err == nil {
+		err = kerr
+	}
+	_ = cmd.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vanish(pid); err != nil {
+		t.Error(err)
+	}
+}
+
+// own starts a program, writes its pid and waits to be killed.
+func own(root string) error {
+	rt, err := New(Options{Resolve: resolve})
+	if err != nil {
+		return err
+	}
+	h, _, err := owner{rt, root}.start("", "sleep")
+	if err != nil {
+		return err
+	}
+	fmt.Println(h.PID())
+	time.Sleep(time.Hour)
+	return nil
 }
 
 // TestReclaimWhereverTheyWent ends what an attempt left in a session of its own after its program had ended.

@@ -204,6 +204,40 @@ func TestNeighbours(t *testing.T) {
 	each.Wait()
 }
 
+// TestEndsBeforeItIsKnown has a program end before the fork that made it has come back: the reaper, which can not know
+// whose it is, is asked again.
+func TestEndsBeforeItIsKnown(t *testing.T) {
+	open(t)
+	c := command(t, "exit 9")
+	reaping.beforeFork()
+	pid, err := syscall.ForkExec(c.Path, c.Argv, &syscall.ProcAttr{Env: c.Env, Files: []uintptr{c.Stdin, c.Stdout, c.Stderr}, Sys: &c.Sys})
+	if err != nil {
+		reaping.afterFork(nil)
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		reaping.mu.Lock()
+		missed := reaping.missed
+		reaping.mu.Unlock()
+		if missed {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the reaper has not seen the zombie")
+		}
+	}
+	p := &Process{id: identity{pid: pid}, group: true, done: make(chan struct{})}
+	reaping.afterFork(p)
+	select {
+	case <-p.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("its end is not reported")
+	}
+	if ws, err := p.Wait(); err != nil || ExitCode(ws) != 9 {
+		t.Errorf("exit code %d, %v", ExitCode(ws), err)
+	}
+}
+
 // TestStolen makes the reaper find that somebody else has waited for a process: its end is reported, its code is not made
 // up.
 func TestStolen(t *testing.T) {
