@@ -141,6 +141,25 @@ func (f *files) segment(c *conn, id int64) (*logstore.Segment, error) {
 	return s, nil
 }
 
+// each calls fn for every record of a part of a segment. What can't be read is left out: a power cut can take what was
+// indexed but never synced, and a record can be damaged.
+func (f *files) each(seg *logstore.Segment, from, to int64, fn func(*logstore.Record)) error {
+	for from < to {
+		next, err := seg.Scan(from, to, &f.scan, func(r *logstore.Record) error {
+			fn(r)
+			return nil
+		})
+		if !errors.Is(err, logstore.ErrDamaged) {
+			return err
+		}
+		var ok bool
+		if from, ok = seg.SkipDamaged(next, &f.scan); !ok {
+			return nil
+		}
+	}
+	return nil
+}
+
 // located is an event with its position.
 type located struct {
 	Event
@@ -259,8 +278,7 @@ func (r *streamReader) backward() error {
 	return err
 }
 
-// chunk reads the wanted events of a chunk; of the gap's own block, those behind or before it. What can't be read is left out: a power cut can take what was indexed but
-// never synced, and pruning takes whole segments.
+// chunk reads the wanted events of a chunk; of the gap's own block, those behind or before it.
 func (r *streamReader) chunk(k chunkRow, forward bool) ([]located, error) {
 	seg, err := r.files.segment(r.c, k.segment)
 	if seg == nil || err != nil {
@@ -268,9 +286,9 @@ func (r *streamReader) chunk(k chunkRow, forward bool) ([]located, error) {
 	}
 	hash := ownerHash(seg.Name.Owner)
 	var events []located
-	_, err = seg.Scan(k.start, k.end, &r.files.scan, func(rec *logstore.Record) error {
+	err = r.files.each(seg, k.start, k.end, func(rec *logstore.Record) {
 		if rec.Events == nil || rec.Events.Definition != k.definition {
-			return nil
+			return
 		}
 		rec.Events.All(func(i int, ts int64, message []byte) bool {
 			p := at(ts, seg.Name.N, hash, rec.Offset, i)
@@ -280,11 +298,7 @@ func (r *streamReader) chunk(k chunkRow, forward bool) ([]located, error) {
 			events = append(events, located{Event{ts, rec.Events.IngestedMS, string(message)}, p})
 			return true
 		})
-		return nil
 	})
-	if errors.Is(err, logstore.ErrDamaged) {
-		err = nil
-	}
 	return events, err
 }
 

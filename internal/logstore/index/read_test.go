@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -103,6 +104,29 @@ func TestEmptyStreamIsFollowedFromItsFirstEvent(t *testing.T) {
 		again, err = x.Events(t.Context(), key("g", "s"), EventQuery{Head: true, Token: page.Forward})
 		x.check(err)
 		equal(t, "events", len(again.Events), 1)
+	}
+}
+
+// TestDamagedRecordHidesOnlyItself flips a bit in a record that is indexed, and in one that is indexed again.
+func TestDamagedRecordHidesOnlyItself(t *testing.T) {
+	t.Parallel()
+	x := newWorld(t, logstore.WriterOptions{})
+	x.group("g")
+	for _, m := range []string{"one", "two", "three"} {
+		x.append("g", "s", m)
+	}
+	path := filepath.Join(x.dir, logstore.SegmentName{Owner: "supervisor", N: 1}.String())
+	equal(t, "events", x.all("g", "s", 0), []string{"one", "two", "three"})
+	x.newWriter() // lets go of the segment
+	x.append("g", "s", "four")
+	b, err := os.ReadFile(path)
+	x.check(err)
+	b[bytes.Index(b, []byte("two"))] ^= 1
+	x.check(os.WriteFile(path, b, 0o600))
+	for range 2 {
+		equal(t, "events", x.all("g", "s", 0), []string{"one", "three", "four"})
+		equal(t, "found", x.find("g", SearchQuery{}), []string{"s: one", "s: three", "s: four"})
+		x.check(x.Reindex(t.Context()))
 	}
 }
 

@@ -3,7 +3,6 @@ package index
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -303,13 +302,13 @@ func (r *search) block(b blockRow) (looked int64, err error) {
 		return 0, err
 	}
 	hash := ownerHash(seg.Name.Owner)
-	_, err = seg.Scan(start, end, &r.files.scan, func(rec *logstore.Record) error {
+	err = r.files.each(seg, start, end, func(rec *logstore.Record) {
 		if rec.Events == nil {
-			return nil
+			return
 		}
 		stream, ok := names[rec.Events.Definition]
 		if !ok {
-			return nil
+			return
 		}
 		rec.Events.All(func(i int, ts int64, message []byte) bool {
 			if ts < r.from || ts > r.to {
@@ -324,11 +323,7 @@ func (r *search) block(b blockRow) (looked int64, err error) {
 			}
 			return true
 		})
-		return nil
 	})
-	if errors.Is(err, logstore.ErrDamaged) {
-		err = nil // as in streamReader.chunk
-	}
 	return end - start, err
 }
 
