@@ -11,14 +11,14 @@ import (
 
 // used is what processes have used so far.
 type used struct {
-	rss      int64 // bytes resident now
+	memory   int64 // bytes resident now, with what processes share (the program itself) counted once
 	switches int64 // voluntary context switches: how often a thread slept and was woken
 }
 
 // usage adds up what some processes use; ok says whether it can be known here.
 func usage(pids []int) (u used, ok bool) {
 	for _, pid := range pids {
-		u.rss += field(fmt.Sprintf("/proc/%d/status", pid), "VmRSS") << 10
+		u.memory += field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss") << 10
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 		if err != nil {
 			return u, false
@@ -27,7 +27,7 @@ func usage(pids []int) (u used, ok bool) {
 			u.switches += field(t, "voluntary_ctxt_switches")
 		}
 	}
-	return u, u.rss > 0
+	return u, u.memory > 0
 }
 
 func field(path, name string) int64 {
