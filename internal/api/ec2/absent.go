@@ -13,9 +13,6 @@ func (a *api) absentOperations() []awswire.Operation {
 	return []awswire.Operation{
 		absent(a, "DescribeNetworkInterfaces", "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID %s does not exist", networkInterfaces{none}),
 		absent(a, "DescribeInstances", "InvalidInstanceID.NotFound", "The instance ID %s does not exist", instances{none}),
-		absent(a, "DescribeNatGateways", "NatGatewayNotFound", "The NAT gateway %s was not found", natGateways{none}),
-		absent(a, "DescribeVpcEndpoints", "InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id %s does not exist", endpoints{none}),
-		absent(a, "DescribeAddresses", "InvalidAllocationID.NotFound", "The allocation ID %s does not exist", elasticAddresses{none}),
 		absent(a, "DescribeVpnGateways", "InvalidVpnGatewayID.NotFound", "The vpnGateway ID %s does not exist", vpnGateways{none}),
 		absent(a, "DescribeVpcPeeringConnections", "InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID %s does not exist", peerings{none}),
 		absent(a, "DescribeEgressOnlyInternetGateways", "InvalidEgressOnlyInternetGatewayId.NotFound", "The egressOnlyInternetGateway ID %s does not exist", egressGateways{none}),
@@ -24,16 +21,13 @@ func (a *api) absentOperations() []awswire.Operation {
 
 // absentInput has every way to name one of them.
 type absentInput struct {
-	AllocationIds                []string `ec2:"AllocationId"`
 	DryRun                       *bool
 	EgressOnlyInternetGatewayIds []string `ec2:"EgressOnlyInternetGatewayId"`
 	Filters                      []Filter `ec2:"Filter"`
 	InstanceIds                  []string `ec2:"InstanceId"`
 	MaxResults                   *int32
-	NatGatewayIds                []string `ec2:"NatGatewayId"`
 	NetworkInterfaceIds          []string `ec2:"NetworkInterfaceId"`
 	NextToken                    *string
-	VpcEndpointIds               []string `ec2:"VpcEndpointId"`
 	VpcPeeringConnectionIds      []string `ec2:"VpcPeeringConnectionId"`
 	VpnGatewayIds                []string `ec2:"VpnGatewayId"`
 }
@@ -50,15 +44,6 @@ type (
 	instances struct {
 		Reservations []nothing `awswire:"reservationSet"`
 	}
-	natGateways struct {
-		NatGateways []nothing `awswire:"natGatewaySet"`
-	}
-	endpoints struct {
-		VpcEndpoints []nothing `awswire:"vpcEndpointSet"`
-	}
-	elasticAddresses struct {
-		Addresses []nothing `awswire:"addressesSet"`
-	}
 	vpnGateways struct {
 		VpnGateways []nothing `awswire:"vpnGatewaySet"`
 	}
@@ -73,8 +58,7 @@ type (
 // absent makes an operation that shows nothing, and says of whatever is named that it does not exist.
 func absent[Out any](a *api, name, code, text string, empty Out) awswire.Operation {
 	return view(a, name, func(_ *tx, in *absentInput) (*Out, error) {
-		if ids := slices.Concat(in.NetworkInterfaceIds, in.InstanceIds, in.NatGatewayIds, in.VpcEndpointIds, in.AllocationIds, in.VpnGatewayIds,
-			in.VpcPeeringConnectionIds, in.EgressOnlyInternetGatewayIds); len(ids) > 0 {
+		if ids := slices.Concat(in.NetworkInterfaceIds, in.InstanceIds, in.VpnGatewayIds, in.VpcPeeringConnectionIds, in.EgressOnlyInternetGatewayIds); len(ids) > 0 {
 			return nil, refuse(code, text, quote(ids))
 		}
 		return &empty, nil

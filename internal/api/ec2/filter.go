@@ -166,7 +166,7 @@ func pick[W any](list []W, ids []string, k *kind, id func(w *W) string) ([]W, er
 	}
 	for _, want := range ids {
 		if !strings.HasPrefix(want, k.prefix) {
-			return nil, refuse(k.code+".Malformed", `Invalid id: "%s" (expecting "%s...")`, want, k.prefix)
+			return nil, k.malformed(want)
 		}
 		if !slices.ContainsFunc(list, func(w W) bool { return id(&w) == want }) {
 			return nil, k.unknown(want)

@@ -208,6 +208,13 @@ func deleteGroup(t *tx, in *groupInput) (*deleteGroupOutput, error) {
 			return nil, refuse("DependencyViolation", "resource %s has a dependent object", g.ID)
 		}
 	}
+	endpoints, err := all[endpoint](t, &kindEndpoint)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(endpoints, func(e *endpoint) bool { return slices.Contains(e.Groups, g.ID) }) {
+		return nil, refuse("DependencyViolation", "resource %s has a dependent object", g.ID)
+	}
 	return &deleteGroupOutput{GroupId: ptr(g.ID), Return: ptr(true)}, t.delete(&kindGroup, g)
 }
 

@@ -40,16 +40,32 @@ var (
 	kindGroup     = kind{"ec2-security-group", "sg-", "security-group", "InvalidGroup", "security group", func() record { return &group{} }}
 	kindKey       = kind{"ec2-key-pair", "key-", "key-pair", "InvalidKeyPair", "key pair", func() record { return &keyPair{} }}
 	kindTemplate  = kind{"ec2-launch-template", "lt-", "launch-template", "InvalidLaunchTemplateId", "launch template", func() record { return &template{} }}
+	kindAddress   = kind{"ec2-address", "eipalloc-", "elastic-ip", "InvalidAllocationID", "allocation ID", func() record { return &address{} }}
+	kindNAT       = kind{"ec2-nat-gateway", "nat-", "natgateway", "NatGateway", "NAT gateway", func() record { return &natGateway{} }}
+	kindEndpoint  = kind{"ec2-vpc-endpoint", "vpce-", "vpc-endpoint", "InvalidVpcEndpointId", "Vpc Endpoint Id", func() record { return &endpoint{} }}
 	kindPlacement = kind{"ec2-placement-group", "pg-", "placement-group", "InvalidPlacementGroup", "Placement Group", func() record { return &placementGroup{} }}
 )
 
 // kinds are all types of resources whose documents are found by id. Rules of security groups have ids and tags as well,
 // and live in their group.
-var kinds = []kind{kindVPC, kindSubnet, kindGateway, kindTable, kindACL, kindDHCP, kindGroup, kindKey, kindTemplate, kindPlacement}
+var kinds = []kind{
+	kindVPC, kindSubnet, kindGateway, kindTable, kindACL, kindDHCP, kindGroup, kindKey, kindTemplate, kindPlacement, kindAddress, kindNAT, kindEndpoint,
+}
 
 // unknown is the error of an id that does not exist.
 func (k *kind) unknown(id string) error {
+	if k.prefix == kindNAT.prefix {
+		return refuse("NatGatewayNotFound", "The NAT gateway '%s' was not found", id)
+	}
 	return refuse(k.code+".NotFound", "The %s '%s' does not exist", k.noun, id)
+}
+
+// malformed is the error of what can not be an id.
+func (k *kind) malformed(id string) error {
+	if k.prefix == kindNAT.prefix {
+		return refuse("NatGatewayMalformed", "The NatGateway ID '%s' is malformed", id)
+	}
+	return refuse(k.code+".Malformed", `Invalid id: "%s" (expecting "%s...")`, id, k.prefix)
 }
 
 // find finds a resource by an id that the caller gave.
@@ -61,7 +77,7 @@ func find[T any, P interface {
 		return nil, missing(parameter)
 	}
 	if !strings.HasPrefix(*id, k.prefix) {
-		return nil, refuse(k.code+".Malformed", `Invalid id: "%s" (expecting "%s...")`, *id, k.prefix)
+		return nil, k.malformed(*id)
 	}
 	var r P = new(T)
 	ok, err := t.r.Get(t.Partition, k.doc, *id, r)

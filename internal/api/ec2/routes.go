@@ -32,7 +32,7 @@ type routeTable struct {
 
 type route struct {
 	Destination string `json:"destination"` // an address block, IPv4 or IPv6
-	Gateway     string `json:"gatewayId"`   // "local" or an internet gateway's id
+	Gateway     string `json:"gatewayId"`   // "local", or the id of an internet or a NAT gateway
 	Origin      string `json:"origin"`
 }
 
@@ -61,7 +61,9 @@ type RouteTable struct {
 type Route struct {
 	DestinationCidrBlock     *string
 	DestinationIpv6CidrBlock *string
+	DestinationPrefixListId  *string
 	GatewayId                *string
+	NatGatewayId             *string
 	Origin                   *string
 	State                    *string
 }
@@ -80,8 +82,27 @@ type AssociationState struct {
 	State *string
 }
 
-// show is a route table given the gateways there are: a route to one that is not attached to the VPC leads nowhere.
-func (r *routeTable) show(t *tx, gateways []*gateway) RouteTable {
+// targets are what routes of a region can lead to.
+type targets struct {
+	gateways  []*gateway
+	nats      []*natGateway
+	endpoints []*endpoint
+}
+
+func (t *tx) targets() (to targets, err error) {
+	if to.gateways, err = all[gateway](t, &kindGateway); err != nil {
+		return to, err
+	}
+	if to.nats, err = all[natGateway](t, &kindNAT); err != nil {
+		return to, err
+	}
+	to.endpoints, err = all[endpoint](t, &kindEndpoint)
+	return to, err
+}
+
+// show is a route table given what there is: a route to a gateway that is gone, or not attached to the VPC, leads nowhere.
+// The gateway endpoints of a table are routes of it.
+func (r *routeTable) show(t *tx, to targets) RouteTable {
 	out := RouteTable{
 		Associations: []TableAssociation{}, OwnerId: ptr(t.Account), PropagatingVgws: []Tag{}, RouteTableId: ptr(r.ID), Routes: []Route{}, Tags: r.Tags, VpcId: ptr(r.VPC),
 	}
@@ -91,17 +112,29 @@ func (r *routeTable) show(t *tx, gateways []*gateway) RouteTable {
 		})
 	}
 	for _, one := range r.Routes {
-		state := "active"
-		if one.Gateway != "local" && !slices.ContainsFunc(gateways, func(g *gateway) bool { return g.ID == one.Gateway && g.VPC == r.VPC }) {
-			state = "blackhole"
+		shown := Route{Origin: ptr(one.Origin), State: ptr("blackhole")}
+		if strings.HasPrefix(one.Gateway, kindNAT.prefix) {
+			shown.NatGatewayId = ptr(one.Gateway)
+		} else {
+			shown.GatewayId = ptr(one.Gateway)
 		}
-		shown := Route{GatewayId: ptr(one.Gateway), Origin: ptr(one.Origin), State: ptr(state)}
+		if one.Gateway == "local" || slices.ContainsFunc(to.gateways, func(g *gateway) bool { return g.ID == one.Gateway && g.VPC == r.VPC }) ||
+			slices.ContainsFunc(to.nats, func(n *natGateway) bool { return n.ID == one.Gateway }) {
+			shown.State = ptr("active")
+		}
 		if strings.Contains(one.Destination, ":") {
 			shown.DestinationIpv6CidrBlock = ptr(one.Destination)
 		} else {
 			shown.DestinationCidrBlock = ptr(one.Destination)
 		}
 		out.Routes = append(out.Routes, shown)
+	}
+	for _, e := range to.endpoints {
+		if slices.Contains(e.Tables, r.ID) {
+			out.Routes = append(out.Routes, Route{
+				DestinationPrefixListId: ptr(t.prefixList(e.Service)), GatewayId: ptr(e.ID), Origin: ptr("CreateRoute"), State: ptr("active"),
+			})
+		}
 	}
 	return out
 }
@@ -136,13 +169,17 @@ var tableLook = look[RouteTable]{
 		"route.gateway-id": func(r *RouteTable) []string { return each(r.Routes, func(o *Route) *string { return o.GatewayId }) },
 		"route.origin":     func(r *RouteTable) []string { return each(r.Routes, func(o *Route) *string { return o.Origin }) },
 		"route.state":      func(r *RouteTable) []string { return each(r.Routes, func(o *Route) *string { return o.State }) },
+		"route.nat-gateway-id": func(r *RouteTable) []string {
+			return each(r.Routes, func(o *Route) *string { return o.NatGatewayId })
+		},
+		"route.destination-prefix-list-id": func(r *RouteTable) []string {
+			return each(r.Routes, func(o *Route) *string { return o.DestinationPrefixListId })
+		},
 		// Targets that do not exist here.
-		"route.nat-gateway-id":                       func(*RouteTable) []string { return nil },
 		"route.instance-id":                          func(*RouteTable) []string { return nil },
 		"route.transit-gateway-id":                   func(*RouteTable) []string { return nil },
 		"route.vpc-peering-connection-id":            func(*RouteTable) []string { return nil },
 		"route.egress-only-internet-gateway-id":      func(*RouteTable) []string { return nil },
-		"route.destination-prefix-list-id":           func(*RouteTable) []string { return nil },
 		"transit-gateway-id":                         func(*RouteTable) []string { return nil },
 		"association.public-ipv4-pool":               func(*RouteTable) []string { return nil },
 		"association.gateway-association.gateway-id": func(*RouteTable) []string { return nil },
@@ -175,7 +212,7 @@ func createTable(t *tx, in *createTableInput) (*createTableOutput, error) {
 		return nil, err
 	}
 	r := &routeTable{base: base{id, tags}, VPC: v.ID, Routes: []route{{Destination: v.Block, Gateway: "local", Origin: "CreateRouteTable"}}}
-	return &createTableOutput{RouteTable: ptr(r.show(t, nil))}, t.put(&kindTable, r)
+	return &createTableOutput{RouteTable: ptr(r.show(t, targets{}))}, t.put(&kindTable, r)
 }
 
 type tableInput struct {
@@ -188,7 +225,11 @@ func deleteTable(t *tx, in *tableInput) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(r.Associations) > 0 {
+	endpoints, err := all[endpoint](t, &kindEndpoint)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Associations) > 0 || slices.ContainsFunc(endpoints, func(e *endpoint) bool { return slices.Contains(e.Tables, r.ID) }) {
 		return nil, refuse("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", r.ID)
 	}
 	return succeed(), t.delete(&kindTable, r)
@@ -212,13 +253,13 @@ func describeTables(t *tx, in *describeTablesInput) (*describeTablesOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	gateways, err := all[gateway](t, &kindGateway)
+	to, err := t.targets()
 	if err != nil {
 		return nil, err
 	}
 	var list []RouteTable
 	for _, r := range tables {
-		list = append(list, r.show(t, gateways))
+		list = append(list, r.show(t, to))
 	}
 	if list, err = pick(list, in.RouteTableIds, &kindTable, tableLook.key); err != nil {
 		return nil, err
@@ -386,13 +427,13 @@ func (in *routeInput) destination() (string, error) {
 	return p.Masked().String(), nil
 }
 
-// target finds what a route leads to: an internet gateway of the VPC. Everything else that could be named does not exist.
+// target finds what a route leads to: an internet gateway of the VPC, or a NAT gateway. Everything else that could be named
+// does not exist.
 func (in *routeInput) target(t *tx, r *routeTable) (string, error) {
 	for _, o := range []struct {
 		id         *string
 		code, noun string
 	}{
-		{in.NatGatewayId, "NatGatewayNotFound", "NAT gateway"},
 		{in.InstanceId, "InvalidInstanceID.NotFound", "instance ID"},
 		{in.NetworkInterfaceId, "InvalidNetworkInterfaceID.NotFound", "networkInterface ID"},
 		{in.TransitGatewayId, "InvalidTransitGatewayID.NotFound", "transitGateway ID"},
@@ -406,6 +447,16 @@ func (in *routeInput) target(t *tx, r *routeTable) (string, error) {
 		if o.id != nil {
 			return "", refuse(o.code, "The %s '%s' does not exist", o.noun, *o.id)
 		}
+	}
+	if in.NatGatewayId != nil {
+		n, err := find[natGateway](t, &kindNAT, in.NatGatewayId, "natGatewayId")
+		if err != nil {
+			return "", err
+		}
+		if n.VPC != r.VPC {
+			return "", invalid("route table %s and network gateway %s belong to different networks", r.ID, n.ID)
+		}
+		return n.ID, nil
 	}
 	if in.GatewayId == nil {
 		return "", missing("gatewayId")

@@ -47,7 +47,7 @@ func New(o Options) *awswire.Service {
 	}
 	for _, group := range [][]awswire.Operation{
 		a.vpcOperations(), a.subnetOperations(), a.gatewayOperations(), a.routeOperations(), a.groupOperations(), a.ruleOperations(),
-		a.placeOperations(), a.keyOperations(), a.templateOperations(), a.placementOperations(), a.tagOperations(), a.absentOperations(),
+		a.aclOperations(), a.addressOperations(), a.endpointOperations(), a.imageOperations(), a.placeOperations(), a.keyOperations(), a.templateOperations(), a.placementOperations(), a.tagOperations(), a.absentOperations(),
 	} {
 		s.Operations = append(s.Operations, group...)
 	}
@@ -61,13 +61,12 @@ func refusedOperations() map[string]string {
 	for why, operations := range map[string][]string{
 		"batchbox runs containers and no instances": {
 			"RunInstances", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances", "RequestSpotInstances", "RequestSpotFleet", "CreateFleet",
-			"CreateImage", "RegisterImage", "CreateVolume", "AttachVolume", "CreateSnapshot", "DescribeImages", "DescribeInstanceTypes", "DescribeInstanceTypeOfferings",
+			"CreateImage", "RegisterImage", "CreateVolume", "AttachVolume", "CreateSnapshot", "DescribeInstanceTypes", "DescribeInstanceTypeOfferings",
 			"CreateNetworkInterface", "AttachNetworkInterface", "AllocateHosts", "CreateCapacityReservation",
 		},
 		"batchbox has no network behind its VPCs": {
-			"CreateNatGateway", "AllocateAddress", "CreateVpcEndpoint", "CreateVpcPeeringConnection", "CreateVpnGateway", "CreateVpnConnection", "CreateCustomerGateway",
-			"CreateTransitGateway", "CreateEgressOnlyInternetGateway", "CreateFlowLogs", "CreateNetworkAcl", "CreateNetworkAclEntry", "ReplaceNetworkAclEntry",
-			"DeleteNetworkAclEntry", "ReplaceNetworkAclAssociation", "CreateManagedPrefixList", "AssociateVpcCidrBlock", "AssociateSubnetCidrBlock",
+			"AssociateAddress", "DisassociateAddress", "CreateVpcPeeringConnection", "CreateVpnGateway", "CreateVpnConnection", "CreateCustomerGateway",
+			"CreateTransitGateway", "CreateEgressOnlyInternetGateway", "CreateFlowLogs", "CreateManagedPrefixList", "AssociateVpcCidrBlock", "AssociateSubnetCidrBlock",
 		},
 	} {
 		for _, op := range operations {

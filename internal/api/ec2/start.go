@@ -102,7 +102,7 @@ func (t *tx) makeVPC(v *vpc, id func(prefix, what string) string, routes ...rout
 		k *kind
 		r record
 	}{
-		{&kindVPC, v}, {&kindTable, table}, {&kindGroup, g}, {&kindACL, &acl{base: base{ID: id("acl-", "default")}, VPC: v.ID}},
+		{&kindVPC, v}, {&kindTable, table}, {&kindGroup, g}, {&kindACL, &acl{base: base{ID: id("acl-", "default")}, VPC: v.ID, Default: true, Entries: openACL()}},
 	} {
 		if err := t.put(part.k, part.r); err != nil {
 			return err

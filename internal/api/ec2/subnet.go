@@ -27,6 +27,7 @@ type subnet struct {
 	PublicIP       bool   `json:"mapPublicIpOnLaunch,omitempty"`
 	ARecord        bool   `json:"enableResourceNameDnsARecordOnLaunch,omitempty"`
 	HostnameType   string `json:"privateDnsHostnameTypeOnLaunch,omitempty"` // "ip-name" if empty
+	ACL            string `json:"networkAclId,omitempty"`                   // "" for the VPC's own
 	ACLAssociation string `json:"networkAclAssociationId"`
 }
 
@@ -265,6 +266,18 @@ func deleteSubnet(t *tx, in *subnetInput) (*done, error) {
 	s, err := find[subnet](t, &kindSubnet, in.SubnetId, "SubnetId")
 	if err != nil {
 		return nil, err
+	}
+	nats, err := all[natGateway](t, &kindNAT)
+	if err != nil {
+		return nil, err
+	}
+	endpoints, err := all[endpoint](t, &kindEndpoint)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(nats, func(n *natGateway) bool { return n.Subnet == s.ID }) ||
+		slices.ContainsFunc(endpoints, func(e *endpoint) bool { return slices.Contains(e.Subnets, s.ID) }) {
+		return nil, refuse("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", s.ID)
 	}
 	tables, err := all[routeTable](t, &kindTable)
 	if err != nil {

@@ -15,7 +15,6 @@ func (a *api) vpcOperations() []awswire.Operation {
 		view(a, "DescribeVpcs", describeVPCs),
 		view(a, "DescribeVpcAttribute", describeVPCAttribute),
 		change(a, "ModifyVpcAttribute", modifyVPCAttribute),
-		view(a, "DescribeNetworkAcls", describeACLs),
 		view(a, "DescribeDhcpOptions", describeDHCP),
 		change(a, "CreateDhcpOptions", createDHCP),
 		change(a, "AssociateDhcpOptions", associateDHCP),
@@ -226,8 +225,16 @@ func deleteVPC(t *tx, in *vpcInput) (*done, error) {
 	}
 	for _, l := range acls {
 		if l.VPC == v.ID {
+			inUse = inUse || !l.Default
 			own = append(own, func() error { return t.delete(&kindACL, l) })
 		}
+	}
+	endpoints, err := all[endpoint](t, &kindEndpoint)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range endpoints {
+		inUse = inUse || e.VPC == v.ID
 	}
 	if inUse {
 		return nil, refuse("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
