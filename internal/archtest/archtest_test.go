@@ -51,7 +51,7 @@ var rules = []rule{
 	{"internal/launcher", []string{"internal/batch", "internal/engine", "internal/runtime$", "internal/supervisor"}, nil},
 	{"internal/supervisor", []string{"internal/logstore", "internal/runtime$", "internal/runtime/spawn", "internal/supervisor"}, nil},
 	{"internal/runtime", []string{"internal/initproc", "internal/runtime"}, nil},
-	{"internal/initproc", []string{"internal/initproc"}, nil},
+	{"internal/initproc", []string{"internal/initproc", "internal/runtime/account"}, nil},
 	{"internal/control", nil, none},
 	{"internal/testenv", nil, none},
 	{"internal/archtest", nil, none},
