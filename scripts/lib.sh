@@ -86,8 +86,4 @@ choose_target() {
     *) usage_error "--target is '$1': it is local, aws or auto" ;;
   esac
   printf 'target: %s (%s)\n' "$target" "$why"
-  if [[ $target == aws ]]; then
-    printf 'error: the aws target needs the Terraform stack, which is not part of this version; use --target local\n' >&2
-    exit 2
-  fi
 }

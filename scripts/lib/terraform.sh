@@ -1,0 +1,169 @@
+# shellcheck shell=bash
+# Sourced by apply.sh, destroy.sh and run-e2e.sh after lib.sh: the Terraform stack of infra/terraform, on AWS or on an engine.
+#
+# State is in files below .terraform-state/TARGET, or TF_STATE_DIR; with TF_STATE_BUCKET it is in this S3 bucket, in the
+# region TF_STATE_REGION (else AWS_REGION), below the key TF_STATE_PREFIX (else batchbox).
+
+# shellcheck disable=SC2154 # lib.sh sets root, bin and env_file, choose_target sets target
+
+# The status of what could not be tried because the AWS provider can't be had.
+no_provider=69
+
+# tf_settings checks the variables of the target, before anything is created, and passes them on to Terraform.
+tf_settings() {
+  local wrong=0 v
+  complain() {
+    printf 'error: %s\n' "$1" >&2
+    wrong=1
+  }
+  if [[ $target == aws ]]; then
+    [[ ${AWS_ACCOUNT_ID-} =~ ^[0-9]{12}$ ]] ||
+      complain "AWS_ACCOUNT_ID is '${AWS_ACCOUNT_ID-}': set it to the 12 digits of the account to work in"
+    [[ ${AWS_REGION-} =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]] ||
+      complain "AWS_REGION is '${AWS_REGION-}': set it to the region to work in, such as us-east-1"
+    [[ ${TF_VPC_ID-} =~ ^vpc-[0-9a-f]+$ ]] ||
+      complain "TF_VPC_ID is '${TF_VPC_ID-}': set it to the id of a VPC of that region, such as vpc-0123456789abcdef0"
+    for v in "${!AWS_ENDPOINT_URL@}"; do
+      [[ -z ${!v} ]] || complain "$v is '${!v}', and the target is AWS itself: unset it, or use --target local"
+    done
+    export TF_VAR_aws_account_id=${AWS_ACCOUNT_ID-}
+  else
+    [[ -n ${AWS_ENDPOINT_URL-} ]] ||
+      complain "AWS_ENDPOINT_URL is not set: set it to the engine's URL, such as http://127.0.0.1:4566"
+    [[ -z ${TF_VPC_ID-} || $TF_VPC_ID =~ ^vpc-[0-9a-f]+$ ]] ||
+      complain "TF_VPC_ID is '$TF_VPC_ID': it is the id of a VPC, such as vpc-0123456789abcdef0, or not set"
+  fi
+  command -v terraform >/dev/null || complain "terraform is not on PATH: install Terraform 1.9 or later"
+  ((wrong == 0)) || exit 2
+
+  if [[ $target == aws ]]; then
+    # An endpoint_url of the profile would lead elsewhere, too.
+    export AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true
+  else
+    # An engine on this machine needs no credentials of anybody; its containers are of this machine's architecture.
+    export AWS_ACCESS_KEY_ID=${AWS_ACCESS_KEY_ID:-batchbox} AWS_SECRET_ACCESS_KEY=${AWS_SECRET_ACCESS_KEY:-batchbox}
+    case $(uname -m) in
+      aarch64 | arm64) export TF_VAR_architecture=${TF_VAR_architecture:-ARM64} ;;
+    esac
+  fi
+  export AWS_REGION=${AWS_REGION:-us-east-1} TF_IN_AUTOMATION=1 TF_INPUT=0
+  export TF_VAR_aws_region=$AWS_REGION
+  [[ -z ${TF_VPC_ID-} ]] || export TF_VAR_vpc_id=$TF_VPC_ID
+  tf_state=${TF_STATE_DIR:-$root/.terraform-state/$target}
+  [[ $tf_state == /* ]] || tf_state=$PWD/$tf_state
+}
+
+# tf_estimate CHILDREN prints account, region and what a run costs.
+tf_estimate() {
+  local children=$1 architecture=${TF_VAR_architecture:-X86_64} region arch cpu gb address note=''
+  while IFS=$'\t' read -r region arch cpu gb address; do
+    [[ $region != '#'* && $arch == "$architecture" ]] && break
+  done < <(grep "^$AWS_REGION"$'\t' "$root/scripts/lib/prices.tsv" || grep '^us-east-1'$'\t' "$root/scripts/lib/prices.tsv")
+  [[ $region == "$AWS_REGION" ]] || note=", by the prices of $region"
+  printf 'account: %s, region: %s, VPC: %s\n' "$AWS_ACCOUNT_ID" "$AWS_REGION" "$TF_VPC_ID"
+  awk -v n="$((children > 1 ? children : 1))" -v vcpu="${TF_VAR_vcpu:-0.25}" -v mib="${TF_VAR_memory:-512}" -v cpu="$cpu" -v gb="$gb" -v address="$address" -v note="$note" 'BEGIN {
+    # Two minutes for each job: Fargate counts from the pull of the image on, and one minute at least.
+    hours = n * 2 / 60
+    printf "estimate: about USD %.4f for %d job(s) of %s vCPU and %s MiB, 2 minutes each: %.3f vCPU hours, %.3f GB hours (scripts/lib/prices.tsv, March 2026%s); logs and storage of the image come on top\n", hours * (vcpu * cpu + mib / 1024 * gb + address), n, vcpu, mib, hours * vcpu, hours * mib / 1024, note
+  }'
+}
+
+# tf MODULE COMMAND ARG... runs terraform on the module, with data and state of this target.
+tf() {
+  local module=$1 command=$2
+  shift 2
+  local state=()
+  if [[ -z ${TF_STATE_BUCKET-} ]]; then
+    case $command in
+      apply | destroy | output) state=(-state="$tf_state/$module.tfstate") ;;
+      state) state=("$1" -state="$tf_state/$module.tfstate"); shift ;;
+    esac
+  fi
+  TF_DATA_DIR=$tf_state/$module.data terraform -chdir="$root/infra/terraform/$module" "$command" ${state[@]+"${state[@]}"} "$@"
+}
+
+# tf_init makes both modules ready. Its status is $no_provider if no registry has the provider for us.
+tf_init() {
+  local module options log start took
+  start=$(now_us)
+  mkdir -p "$tf_state"
+  for module in 01-ecr 02-app; do
+    options=()
+    # A backend can't be chosen by a variable, only by a file, which Git ignores.
+    if [[ -n ${TF_STATE_BUCKET-} ]]; then
+      printf 'terraform {\n  backend "s3" {}\n}\n' >"$root/infra/terraform/$module/backend_override.tf"
+      options=(-backend-config=bucket="$TF_STATE_BUCKET" -backend-config=region="${TF_STATE_REGION:-$AWS_REGION}"
+        -backend-config=key="${TF_STATE_PREFIX:-batchbox}/$target/$module.tfstate")
+    else
+      rm -f "$root/infra/terraform/$module/backend_override.tf"
+    fi
+    log=$tf_state/$module.init.log
+    if ! tf "$module" init -input=false -no-color -reconfigure ${options[@]+"${options[@]}"} >"$log" 2>&1; then
+      if grep -qiE 'failed to (query available provider packages|install provider)|could not connect to registry|no available provider|provider registry' "$log"; then
+        printf 'terraform: skipped, for the AWS provider cannot be had here (terraform init reached no registry that has it)\n' >&2
+        return "$no_provider"
+      fi
+      cat "$log" >&2
+      printf 'error: terraform init of %s failed\n' "$module" >&2
+      return 1
+    fi
+  done
+  # In place of step, whose line on a failure would follow that on a skip.
+  took=$((($(now_us) - start) / 100000))
+  printf 'init: %d.%d s\n' $((took / 10)) $((took % 10))
+}
+
+# tf_push builds the image and pushes it to the repository of 01-ecr. With immutable tags, each commit has its own.
+tf_push() {
+  local repository options=(--platform host)
+  repository=$(tf 01-ecr output -raw repository_uri) || return
+  if [[ $target == aws ]]; then
+    options=(--aws --platform linux/amd64)
+    [[ ${TF_VAR_architecture-} != ARM64 ]] || options=(--aws --platform linux/arm64)
+  fi
+  (cd "$root" && "$bin/batchbox" image build ./apps/batchworker -t "$repository:$TF_VAR_image_tag" "${options[@]}")
+}
+
+tf_write_env() {
+  local queue definition
+  queue=$(tf 02-app output -raw job_queue_arn) && definition=$(tf 02-app output -raw job_definition_arn) || return
+  {
+    printf '# Written by scripts/apply.sh. To use it: source this file.\n'
+    printf "export %s='%s'\n" JOB_QUEUE_ARN "$queue" JOB_DEFINITION_ARN "$definition" AWS_REGION "$AWS_REGION" AWS_DEFAULT_REGION "$AWS_REGION"
+    [[ $target == aws ]] || printf "export %s='%s'\n" AWS_ENDPOINT_URL "$AWS_ENDPOINT_URL"
+  } >"$env_file"
+}
+
+# tf_apply creates the stack, or brings it up to date, and writes its ARNs to $env_file.
+tf_apply() {
+  if [[ -z ${TF_VAR_image_tag-} ]]; then
+    TF_VAR_image_tag=latest
+    [[ ${TF_VAR_immutable_tags-} != true ]] || TF_VAR_image_tag=$(git -C "$root" rev-parse --short=12 HEAD)
+  fi
+  export TF_VAR_image_tag
+  step 01-ecr tf 01-ecr apply -auto-approve -input=false -no-color || return
+  step push tf_push || return
+  step 02-app tf 02-app apply -auto-approve -input=false -no-color || return
+  tf_write_env
+}
+
+# tf_destroy removes what is in the state, and does nothing if nothing is.
+tf_destroy() {
+  local module list
+  for module in 02-app 01-ecr; do
+    list=$(tf "$module" state list 2>&1) || {
+      if [[ $list != *'No state file was found'* ]]; then
+        printf '%s\n' "$list" >&2
+        return 1
+      fi
+      list=
+    }
+    if [[ -z $list ]]; then
+      printf '%s: nothing to destroy\n' "$module"
+      continue
+    fi
+    # An image of one's own needs no look into a repository that may have none.
+    TF_VAR_image=${TF_VAR_image:-none:none} step "destroy $module" tf "$module" destroy -auto-approve -input=false -no-color || return
+  done
+  rm -f "$env_file"
+}
