@@ -53,6 +53,15 @@ var (
 	Bash       = program("bash")
 )
 
+// Missing skips the test for want of something that only the test can tell is missing; with BATCHBOX_CI=1 it fails it.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("BATCHBOX_CI") == "1" {
+		t.Fatalf("BATCHBOX_CI=1, but this test needs %s", what)
+	}
+	t.Skipf("needs %s", what)
+}
+
 // Require skips the test with a reason if any need is not met; with BATCHBOX_CI=1 it fails it.
 func Require(t testing.TB, needs ...Need) {
 	t.Helper()

@@ -403,6 +403,7 @@ func TestInitProcess(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	t.Parallel()
+	volume := t.TempDir()
 	b := newBench(t, Options{})
 	b.write(t, "text", "no program", 0o755)
 	b.write(t, "script", "#!/no/interpreter\n", 0o755)
@@ -454,7 +455,7 @@ func TestStartErrors(t *testing.T) {
 			runtime.KindCannotCreate, 0, "bind source path does not exist: /no/such/dir",
 		},
 		"volume over the root": {
-			func(s *runtime.Spec) { s.Mounts = []runtime.Mount{{Source: os.TempDir(), Target: "/"}} },
+			func(s *runtime.Spec) { s.Mounts = []runtime.Mount{{Source: volume, Target: "/"}} },
 			runtime.KindCannotCreate, 0, "the root can not be replaced",
 		},
 		"unknown ulimit": {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/escapetest"
+	"github.com/batchbox/batchbox/internal/runtime/native/initbin"
 	"github.com/batchbox/batchbox/internal/runtime/runtimetest"
 	"github.com/batchbox/batchbox/internal/testenv"
 )
@@ -28,13 +29,22 @@ func layers(_ testing.TB, root string) runtime.Image {
 	return runtime.Image{Ref: "test", Layers: []string{root}}
 }
 
-func TestConformance(t *testing.T) {
+// require skips where runc can't be tried.
+func require(t *testing.T) {
+	t.Helper()
 	testenv.Require(t, testenv.Root, testenv.Runc)
+	if len(initbin.Binary()) == 0 {
+		testenv.Missing(t, "batchbox-init, which `go generate ./internal/runtime/native` makes")
+	}
+}
+
+func TestConformance(t *testing.T) {
+	require(t)
 	runtimetest.Run(t, runtimetest.Harness{New: open, Image: layers, Starts: 10})
 }
 
 func TestEscape(t *testing.T) {
-	testenv.Require(t, testenv.Root, testenv.Runc)
+	require(t)
 	rt, err := New(t.Context(), Options{StateDir: t.TempDir(), Owner: t.TempDir(), MaxPIDs: 200})
 	if err != nil {
 		t.Fatal(err)

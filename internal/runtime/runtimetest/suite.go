@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +40,10 @@ type Harness struct {
 
 // Run runs the suite. The test binary's TestMain has to call Main.
 func Run(t *testing.T, h Harness) {
+	// Programs inherit what is ignored: under nohup the containers would ignore SIGHUP. The supervisor catches it as well.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	if h.Starts == 0 {
 		h.Starts = 1000
 	}
