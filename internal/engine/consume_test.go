@@ -137,7 +137,7 @@ func TestNonReplenishableConsumables(t *testing.T) {
 func TestConsumableDeletedAndMadeAgain(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, engine.Limits{})
-	l.resource("token", 1, "REPLENISHABLE")
+	l.resource("token", 1, "NON_REPLENISHABLE")
 	l.submit("a", needs("token 1"))
 	l.submit("b", needs("token 1"))
 	l.must(engine.DeleteConsumableResource{Partition: home, Name: "token"})
@@ -147,6 +147,10 @@ func TestConsumableDeletedAndMadeAgain(t *testing.T) {
 	l.running("a", "b")
 	l.exit("a", 0)
 	l.held(map[string]int64{"token": 1})
+	l.restart()
+	if r := l.core.CatalogForTest().Section(home).Consumable("token"); r.Total != 1 {
+		t.Errorf("there are %d tokens, want the new one", r.Total)
+	}
 	l.exit("b", 0)
 	l.held(map[string]int64{"token": 0})
 	if r := l.core.CatalogForTest().Section(home).Consumable("token"); r.Total != 0 {
@@ -184,7 +188,43 @@ func TestConsumablesNobodyTook(t *testing.T) {
 	l.running("f")
 }
 
-// Ten thousand jobs that wait for one license cost no more than those that get it.
+// One that was woken, stands at the head without room and is cancelled, leaves its token to the next.
+func TestConsumableOfACancelledHead(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, engine.Limits{})
+	l.resource("token", 1, "REPLENISHABLE")
+	l.submit("a", needs("token 1"))
+	l.submit("b", needs("token 1")+`,"containerOverrides":{"resourceRequirements":[{"type":"VCPU","value":"0.5"},{"type":"MEMORY","value":"1024"}]}`)
+	l.submit("c", needs("token 1"))
+	l.submit("filler", array(3)[1:])
+	l.exit("a", 0)
+	l.running("filler:0", "filler:1", "filler:2")
+	l.states("b RUNNABLE ", "c RUNNABLE ")
+	l.cancel("b", "away")
+	l.running("filler:0", "filler:1", "filler:2", "c")
+}
+
+// One that was woken for one resource and misses another leaves the first to those behind it.
+func TestConsumablesOfOneThatWaitsForAnother(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, engine.Limits{})
+	l.resource("token", 1, "REPLENISHABLE")
+	l.resource("license", 1, "REPLENISHABLE")
+	l.submit("t", needs("token 1"))
+	l.submit("l", needs("license 1"))
+	l.submit("both", needs("token 1", "license 1"))
+	l.submit("token2", needs("token 1"))
+	l.submit("license2", needs("license 1"))
+	l.exit("t", 0)
+	l.running("l", "token2")
+	l.exit("l", 0)
+	l.running("token2", "license2")
+	l.exit("license2", 0)
+	l.exit("token2", 0)
+	l.running("both")
+}
+
+// Thousands of jobs that wait for one license cost no more than those that get it.
 func TestManyWaitForOneLicense(t *testing.T) {
 	t.Parallel()
 	const n = 3000

@@ -128,6 +128,7 @@ func TestMultiNodeTimeout(t *testing.T) {
 	l.stopped("m#0", "m#1", "m#2")
 	l.exit("m#0", 0)
 	l.exit("m#1", 143)
+	l.restart()
 	l.end("m#2", notStarted)
 	l.states("m FAILED "+batch.ReasonTimeout, "m#0 FAILED "+batch.ReasonTimeout, "m#1 FAILED "+batch.ReasonTimeout)
 }
@@ -145,7 +146,9 @@ func TestMultiNodeJobIsDecidedByItsMainNode(t *testing.T) {
 		l.stopped("m#1", "m#2")
 		l.exit("m#1", 143)
 		l.advance(2 * time.Second)
+		l.stopped()
 		l.terminate("m", "too late")
+		l.stopped("m#2")
 		if restart {
 			l.restart()
 		}

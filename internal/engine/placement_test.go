@@ -309,6 +309,25 @@ func TestTimeLimitOfArrayChildren(t *testing.T) {
 	l.states("a:2 FAILED "+cancelledByIt, "a FAILED "+batch.ReasonChildFailed)
 }
 
+// A child that comes back for another attempt becomes the head; the one it pushes back begins anew when its turn comes.
+func TestTimeLimitOfRetriedChildren(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, engine.Limits{})
+	l.queue("limited", 1, "ce", limitTooLarge)
+	l.submit("a", `"jobQueue":"limited","arrayProperties":{"size":5},`+retries)
+	l.updateEnvironment("ce", `"computeResources":{"maxvCpus":0}`)
+	l.states("a:4 RUNNABLE " + batch.ReasonTooLarge)
+	l.advance(5 * time.Minute)
+	l.exit("a:1", 1)
+	l.states("a:1 RUNNABLE "+batch.ReasonTooLarge, "a:4 RUNNABLE ")
+	l.advance(almostTenOfIts)
+	l.states("a:1 RUNNABLE", "a:4 RUNNABLE")
+	l.advance(time.Millisecond)
+	l.states("a:1 FAILED "+cancelledByIt, "a:4 RUNNABLE "+batch.ReasonTooLarge)
+	l.advance(tenMinutes)
+	l.states("a:4 FAILED " + cancelledByIt)
+}
+
 func TestTimeLimitFollowsTheQueue(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, engine.Limits{})

@@ -220,20 +220,22 @@ func TestSharesConverge(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name    string
+		slots   int64
 		decay   time.Duration
 		weights map[string]float64
 		length  map[string]time.Duration // mean; 100 s if not given
 	}{
-		{"equal", time.Hour, map[string]float64{"a": 1, "b": 1}, nil},
-		{"no decay given", 0, map[string]float64{"a": 1, "b": 2, "c": 4}, nil},
-		{"eight times", time.Hour, map[string]float64{"a": 1, "b": 0.125}, nil},
-		{"three", time.Hour, map[string]float64{"a": 1, "b": 0.5, "c": 0.25}, nil},
-		{"tasks of unequal length", time.Hour, map[string]float64{"a": 1, "b": 1}, map[string]time.Duration{"a": 10 * time.Second, "b": 500 * time.Second}},
-		{"ten", time.Hour, map[string]float64{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": .5, "g": .5, "h": .5, "i": .5, "j": .25}, nil},
+		{"equal", 40, time.Hour, map[string]float64{"a": 1, "b": 1}, nil},
+		{"no decay given", 40, 0, map[string]float64{"a": 1, "b": 2, "c": 4}, nil},
+		{"eight times", 40, time.Hour, map[string]float64{"a": 1, "b": 0.125}, nil},
+		{"three", 40, time.Hour, map[string]float64{"a": 1, "b": 0.5, "c": 0.25}, nil},
+		{"less than one task", 4, 4 * time.Hour, map[string]float64{"a": 7, "b": 1}, nil},
+		{"tasks of unequal length", 40, time.Hour, map[string]float64{"a": 1, "b": 1}, map[string]time.Duration{"a": 10 * time.Second, "b": 500 * time.Second}},
+		{"ten", 40, time.Hour, map[string]float64{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": .5, "g": .5, "h": .5, "i": .5, "j": .25}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFair(t, 40*size, &Policy{Decay: tt.decay, Weight: weights(tt.weights)})
+			f := newFair(t, tt.slots*size, &Policy{Decay: tt.decay, Weight: weights(tt.weights)})
 			length := func(share string) time.Duration {
 				mean := tt.length[share]
 				if mean == 0 {
@@ -242,7 +244,7 @@ func TestSharesConverge(t *testing.T) {
 				return time.Duration((0.1 + f.rng.ExpFloat64()) * float64(mean))
 			}
 			queued := map[string]int{}
-			for f.now.Sub(start) < 12*time.Hour {
+			for f.now.Sub(start) < 480*time.Hour/time.Duration(tt.slots) {
 				for share := range tt.weights {
 					f.submit(share, 100-queued[share])
 					queued[share] = 100
