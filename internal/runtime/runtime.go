@@ -97,6 +97,9 @@ type Spec struct {
 
 	StopSignal  string        `json:"stopSignal,omitempty"` // "SIGTERM" when empty
 	StopTimeout time.Duration `json:"stopTimeout"`          // from the stop signal to SIGKILL
+
+	// Labels are the task's (Task.Labels); whoever starts the container fills them in.
+	Labels map[string]string `json:"-"`
 }
 
 // Image is a pulled image in the form the runtime asked for through Capabilities.Rootfs.

@@ -21,10 +21,6 @@ import (
 //
 //	go test -run '^$' -bench . -benchtime 10000x ./internal/supervisor
 
-func benchProgram(b *testing.B) string {
-	return runtimetest.Rootfs(b)
-}
-
 func cpu() time.Duration {
 	var total int64
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
@@ -47,7 +43,7 @@ func measure(b *testing.B, f func(n int)) {
 }
 
 func BenchmarkXargs(b *testing.B) {
-	root := benchProgram(b)
+	root := runtimetest.Rootfs(b)
 	measure(b, func(n int) {
 		cmd := exec.Command("xargs", "-P2", "-n1", filepath.Join(root, "prog"), "exit")
 		cmd.Stdin = strings.NewReader(strings.Repeat("0\n", n))
@@ -117,7 +113,7 @@ func benchTask(root string) func(i int) runtime.Task {
 func BenchmarkKeeper(b *testing.B) {
 	for _, width := range []int{2, 8, 64, 512} {
 		b.Run(fmt.Sprintf("slots=%d", width), func(b *testing.B) {
-			root := benchProgram(b)
+			root := runtimetest.Rootfs(b)
 			rt, err := process.New(process.Options{Resolve: resolveStatic})
 			if err != nil {
 				b.Fatal(err)
@@ -144,7 +140,7 @@ func BenchmarkKeeper(b *testing.B) {
 func BenchmarkClient(b *testing.B) {
 	for _, width := range []int{2, 8, 64, 512} {
 		b.Run(fmt.Sprintf("slots=%d", width), func(b *testing.B) {
-			root, dir := benchProgram(b), b.TempDir()
+			root, dir := runtimetest.Rootfs(b), b.TempDir()
 			b.Setenv(superviseVariable, dir)
 			exe, err := os.Executable()
 			if err != nil {
@@ -165,5 +161,76 @@ func BenchmarkClient(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkRunning reports what a supervisor holds in memory for each container that runs and is silent.
+func BenchmarkRunning(b *testing.B) {
+	s := newSite(b)
+	c := s.client()
+	c.start(s.task(-1, 1, "exit", "0"))
+	c.exits(s.key(-1, 1), 0)
+	resident := func() int {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid()))
+		if err != nil {
+			b.Skip("no /proc here: ", err)
+		}
+		_, rest, _ := strings.Cut(string(text), "VmRSS:")
+		var kib int
+		if _, err := fmt.Sscan(rest, &kib); err != nil {
+			b.Fatal(err)
+		}
+		return kib << 10
+	}
+	before := resident()
+	for i := range b.N {
+		c.start(s.task(i, 1, "sleep"))
+	}
+	for i := range b.N {
+		c.await(b, s.key(i, 1), runtime.Started, 1)
+	}
+	b.ReportMetric(float64(resident()-before)/float64(b.N), "B/container")
+	b.ReportMetric(float64(before), "B")
+	var keys []StopRequest
+	none := time.Duration(0)
+	for i := range b.N {
+		keys = append(keys, StopRequest{Key: s.key(i, 1), Grace: &none})
+	}
+	if err := c.Stop(keys); err != nil {
+		b.Fatal(err)
+	}
+	for i := range b.N {
+		c.exits(s.key(i, 1), 137)
+		c.ack(s.key(i, 1))
+	}
+}
+
+// BenchmarkOutput reports how fast a program's output becomes log events.
+func BenchmarkOutput(b *testing.B) {
+	s := newSite(b)
+	c := s.client()
+	const size = 64 << 20
+	b.SetBytes(size)
+	for i := range b.N {
+		c.start(s.task(i, 1, "flood", fmt.Sprint(size), "100"))
+		c.exits(s.key(i, 1), 0)
+		c.ack(s.key(i, 1))
+	}
+}
+
+// BenchmarkLatency reports the time from Start to the report that the program was started, one at a time.
+func BenchmarkLatency(b *testing.B) {
+	s := newSite(b)
+	c := s.client()
+	c.start(s.task(-1, 1, "exit", "0"))
+	c.exits(s.key(-1, 1), 0)
+	b.ResetTimer()
+	for i := range b.N {
+		c.start(s.task(i, 1, "exit", "0"))
+		c.await(b, s.key(i, 1), runtime.Started, 1)
+		b.StopTimer()
+		c.exits(s.key(i, 1), 0)
+		c.ack(s.key(i, 1))
+		b.StartTimer()
 	}
 }

@@ -75,7 +75,9 @@ func (c *container) start() (*output, error) {
 	if err != nil {
 		return nil, &runtime.StartError{Kind: runtime.KindResourceInit, Err: err}
 	}
-	h, err := c.rt.Start(t.ctx, c.Spec, t.Key, w)
+	spec := c.Spec
+	spec.Labels = t.Labels
+	h, err := c.rt.Start(t.ctx, spec, t.Key, w)
 	if cerr := closeWriter(w); err == nil && cerr != nil {
 		t.k.log.Warn("close pipe", "err", cerr)
 	}
@@ -98,6 +100,7 @@ func (c *container) start() (*output, error) {
 
 	t.mu.Lock()
 	c.state, c.ran, c.handle = running, true, h
+	c.slim()
 	c.result.StartedAt, c.result.PID = startedAt, h.PID()
 	if c.Essential && t.startedAt.IsZero() {
 		t.startedAt = startedAt
@@ -117,6 +120,15 @@ func (c *container) start() (*output, error) {
 	}
 	t.mu.Unlock()
 	return out, nil
+}
+
+// slim forgets what was only needed to start the container: there may be thousands, running for days.
+func (c *container) slim() {
+	full := c.Container
+	c.Container = &runtime.Container{
+		Spec:      runtime.Spec{Name: full.Name, StopSignal: full.StopSignal, StopTimeout: full.StopTimeout},
+		Essential: full.Essential, DependsOn: full.DependsOn, StartTimeout: full.StartTimeout,
+	}
 }
 
 // errStopped says that the task was stopped before the container ran.

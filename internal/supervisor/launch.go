@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	goruntime "runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,9 +124,7 @@ func serveMain(ctx context.Context, o ServeOptions, ready *readiness) error {
 	// The other half of the processors is for the programs. On a small machine, where this makes one, the runtime then never
 	// wakes a second thread for what the first is about to do anyway: measured on two processors, a supervisor with one
 	// spends a third less time on a task.
-	goruntime.GOMAXPROCS(max(1, goruntime.NumCPU()/2))
-	// The heap is small, and collecting it often costs more than the memory is worth.
-	debug.SetGCPercent(400)
+	goruntime.GOMAXPROCS(max(1, goruntime.GOMAXPROCS(0)/2))
 	o.Ready = func() { ready.say(nil) }
 	return Serve(ctx, o)
 }

@@ -15,11 +15,11 @@ import (
 // Its containers go from waiting to starting, running and over, or from waiting or starting straight to over. Only
 // advance, with mu held, decides what is next; container goroutines change their own container and call it.
 type task struct {
-	runtime.Task
-	k      *Keeper
-	ctx    context.Context // ends when the task is to stop: starts under way are given up
-	cancel context.CancelFunc
-	over   chan struct{} // closed when the task has ended
+	runtime.Task // without its Containers
+	k            *Keeper
+	ctx          context.Context // ends when the task is to stop: starts under way are given up
+	cancel       context.CancelFunc
+	over         chan struct{} // closed when the task has ended
 
 	mu         sync.Mutex
 	containers []*container
@@ -39,11 +39,10 @@ const (
 	over
 )
 
-// container is a container of a task. Its members belong to the task's mu, save out, which belongs to its goroutine.
+// container is a container of a task. Its members belong to the task's mu.
 type container struct {
 	*runtime.Container
 	task    *task
-	index   int
 	state   containerState
 	rt      runtime.Runtime
 	handle  runtime.Handle // while running
@@ -59,10 +58,11 @@ func newTask(k *Keeper, spec runtime.Task) *task {
 	t.ctx, t.cancel = context.WithCancel(k.ctx)
 	t.containers = make([]*container, len(spec.Containers))
 	for i := range t.containers {
-		c := &container{Container: &spec.Containers[i], task: t, index: i}
+		c := &container{Container: &spec.Containers[i], task: t}
 		c.result.Name = c.Name
 		t.containers[i] = c
 	}
+	t.Task.Containers = nil
 	return t
 }
 
@@ -246,7 +246,7 @@ func (t *task) end() {
 	t.k.count.ended.Add(1)
 	t.report = r
 	// What is left is the report.
-	t.containers, t.timers, t.Task.Containers = nil, nil, nil
+	t.containers, t.timers = nil, nil
 	close(t.over)
 	t.k.busy.Done()
 }

@@ -57,7 +57,7 @@ func Open() *Host {
 	h := &Host{starts: make(chan *start, 64)}
 	reaping.acquire()
 	// A fork holds its thread until the program has been executed. One forking thread keeps two processors busy.
-	for range max(1, runtime.NumCPU()/2) {
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
 		h.forkers.Go(h.fork)
 	}
 	return h
