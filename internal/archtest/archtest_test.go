@@ -71,6 +71,7 @@ var rules = []rule{
 	{"cmd/batchbox", []string{"internal/cli$"}, nil},
 	{"examples", []string{"worker", "batchboxtest"}, nil},
 	{"scripts", none, none},
+	{"infra", none, none},
 }
 
 // only says who may import what stands at the top.
@@ -78,7 +79,7 @@ var only = map[string][]string{
 	"internal/server": {"internal/cli$", "batchboxtest"},
 	"internal/cli$":   {"cmd/batchbox"},
 	"cmd":             {},
-	"internal/api":    {"internal/server"},
+	"internal/api":    {"internal/server", "internal/events/eventstest"},
 }
 
 type pkg struct {
