@@ -353,7 +353,7 @@ func TestDeletingAQueueWithJobs(t *testing.T) {
 	if _, err := l.step(engine.DeleteJobQueue{Partition: home, Name: "doomed"}); err == nil {
 		t.Error("a queue that is being deleted can be deleted again")
 	}
-	if q := l.core.CatalogForTest().Section(home).Queue("doomed"); q == nil || q.Status != batch.StatusDeleting {
+	if q := l.core.Catalog().Section(home).Queue("doomed"); q == nil || q.Status != batch.StatusDeleting {
 		t.Fatalf("the queue: %+v, want it DELETING", q)
 	}
 	l.restart()
@@ -362,7 +362,7 @@ func TestDeletingAQueueWithJobs(t *testing.T) {
 	l.exit("array:0", 143)
 	l.exit("array:1", 143)
 	l.states("run FAILED "+why, "array:1 FAILED "+why, "array FAILED "+why)
-	if q := l.core.CatalogForTest().Section(home).Queue("doomed"); q != nil {
+	if q := l.core.Catalog().Section(home).Queue("doomed"); q != nil {
 		t.Errorf("the queue is still there: %+v", q)
 	}
 	l.restart()

@@ -36,6 +36,15 @@ func (c *Catalog) Section(p batch.Partition) *Section {
 	return emptySection
 }
 
+// Catalog is the resources of a core that has no engine around it.
+func (c *Core) Catalog() *Catalog {
+	all := &Catalog{parts: map[batch.Partition]*Section{}}
+	for _, p := range c.partOrder {
+		all.parts[p.Partition] = p.section()
+	}
+	return all
+}
+
 // catalog is the next Catalog: sections of partitions without a change are shared with the last one.
 func (c *Core) catalog(last *Catalog) *Catalog {
 	next := &Catalog{parts: map[batch.Partition]*Section{}}

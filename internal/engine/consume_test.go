@@ -126,7 +126,7 @@ func TestNonReplenishableConsumables(t *testing.T) {
 	l.exit("a:1", 1)
 	l.restart()
 	l.running("a:2")
-	if r := l.core.CatalogForTest().Section(home).Consumable("credit"); r.Total != 1 {
+	if r := l.core.Catalog().Section(home).Consumable("credit"); r.Total != 1 {
 		t.Errorf("%d credits are left, want the one in use", r.Total)
 	}
 	l.must(engine.UpdateConsumableResource{Partition: home, Name: "credit", Raw: []byte(`{"operation":"ADD","quantity":1}`)})
@@ -148,16 +148,16 @@ func TestConsumableDeletedAndMadeAgain(t *testing.T) {
 	l.exit("a", 0)
 	l.held(map[string]int64{"token": 1})
 	l.restart()
-	if r := l.core.CatalogForTest().Section(home).Consumable("token"); r.Total != 1 {
+	if r := l.core.Catalog().Section(home).Consumable("token"); r.Total != 1 {
 		t.Errorf("there are %d tokens, want the new one", r.Total)
 	}
 	l.exit("b", 0)
 	l.held(map[string]int64{"token": 0})
-	if r := l.core.CatalogForTest().Section(home).Consumable("token"); r.Total != 0 {
+	if r := l.core.Catalog().Section(home).Consumable("token"); r.Total != 0 {
 		t.Errorf("%d tokens are left, want none", r.Total)
 	}
 	l.must(engine.DeleteConsumableResource{Partition: home, Name: "token"})
-	if r := l.core.CatalogForTest().Section(home).Consumable("token"); r != nil {
+	if r := l.core.Catalog().Section(home).Consumable("token"); r != nil {
 		t.Error("the resource is there again")
 	}
 }

@@ -108,7 +108,7 @@ func (e *Engine) Stop() []string {
 
 // load makes the core anew from the store and hands what was under way to the launcher.
 func (e *Engine) load(ctx context.Context) error {
-	core, resume, err := restore(ctx, e.cfg.Store, e.cfg.IDs, e.cfg.Limits, e.cfg.Clock.Now())
+	core, resume, err := Restore(ctx, e.cfg.Store, e.cfg.IDs, e.cfg.Limits, e.cfg.Clock.Now())
 	if err != nil {
 		return err
 	}
@@ -413,7 +413,7 @@ func (e *Engine) Submit(ctx context.Context, p batch.Partition, spec *batch.Spec
 		}
 		for _, dep := range unknown.IDs {
 			id, _ := batch.ParseJobID(dep)
-			fact, err := lookUpFact(ctx, e.cfg.Store, p, id)
+			fact, err := LookUpDependency(ctx, e.cfg.Store, p, id)
 			if err != nil {
 				return "", err
 			}

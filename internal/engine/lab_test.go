@@ -112,7 +112,7 @@ func (l *lab) take() {
 	if l.checks++; l.core.Live() > 100 && l.checks%100 > 0 {
 		return // it costs as much as there is
 	}
-	if wrong := l.core.Check(); len(wrong) > 0 {
+	if wrong := l.core.Audit(); len(wrong) > 0 {
 		l.t.Fatalf("invariants broken:\n%s", strings.Join(wrong, "\n"))
 	}
 }
@@ -171,7 +171,7 @@ func (l *lab) submitSpec(name string, spec *batch.Spec) (string, error) {
 		}
 		for _, dep := range unknown.IDs {
 			id, _ := batch.ParseJobID(dep)
-			fact, err := engine.LookUpForTest(context.Background(), l.store, home, id)
+			fact, err := engine.LookUpDependency(context.Background(), l.store, home, id)
 			if err != nil {
 				l.t.Fatal(err)
 			}
@@ -195,7 +195,7 @@ func (l *lab) resolve(name, members string) *batch.Spec {
 	if err := json.Unmarshal(raw, &req); err != nil {
 		l.t.Fatal(err)
 	}
-	s := l.core.CatalogForTest().Section(home)
+	s := l.core.Catalog().Section(home)
 	q := s.Queue(req.JobQueue)
 	var envs []*batch.ComputeEnvironment
 	for _, o := range q.ComputeEnvironmentOrder {

@@ -198,7 +198,7 @@ func (l *lab) fail(name, text string) {
 func (l *lab) restart() {
 	l.t.Helper()
 	before := l.core.Dump()
-	core, resume, err := engine.RestoreForTest(context.Background(), l.store, l.ids, l.limits, l.now)
+	core, resume, err := engine.Restore(context.Background(), l.store, l.ids, l.limits, l.now)
 	if err != nil {
 		l.t.Fatal(err)
 	}

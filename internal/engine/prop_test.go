@@ -134,7 +134,7 @@ func (w *world) status(id string) batch.Status {
 }
 
 func (w *world) check() {
-	if wrong := w.core.Check(); len(wrong) > 0 {
+	if wrong := w.core.Audit(); len(wrong) > 0 {
 		w.t.Fatalf("invariants broken:\n%s", strings.Join(wrong, "\n"))
 	}
 }
@@ -142,7 +142,7 @@ func (w *world) check() {
 // checkRestore: what is on disk is all that matters; a core made of it is in the same state.
 func (w *world) checkRestore() {
 	w.must(engine.Tick{}) // both have seen the same time
-	restored, resume, err := engine.RestoreForTest(context.Background(), w.store, w.ids, engine.Limits{MaxTasks: 6}, w.now)
+	restored, resume, err := engine.Restore(context.Background(), w.store, w.ids, engine.Limits{MaxTasks: 6}, w.now)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func (w *world) submit() {
 	if rapid.IntRange(0, 4).Draw(t, "consumes") == 0 {
 		members += `,"consumableResourcePropertiesOverride":{"consumableResourceList":[{"consumableResource":"token","quantity":1}]}`
 	}
-	s := w.core.CatalogForTest().Section(home)
+	s := w.core.Catalog().Section(home)
 	q := s.Queue(queue)
 	spec, err := batch.ResolveJob([]byte("{"+members+fmt.Sprintf(`,"jobQueue":%q,"jobDefinition":%q}`, queue, jd)), batch.Submission{
 		Partition: home, Definition: s.Definition(jd, 0), Queue: q, Environments: []*batch.ComputeEnvironment{s.Environment(q.ComputeEnvironmentOrder[0].ComputeEnvironment)},
@@ -239,7 +239,7 @@ func (w *world) submit() {
 		}
 		for _, dep := range unknown.IDs {
 			id, _ := batch.ParseJobID(dep)
-			if facts[dep], err = engine.LookUpForTest(context.Background(), w.store, home, id); err != nil {
+			if facts[dep], err = engine.LookUpDependency(context.Background(), w.store, home, id); err != nil {
 				t.Fatal(err)
 			}
 		}

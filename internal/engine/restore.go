@@ -26,8 +26,8 @@ type ResumeTask struct {
 	Begun bool
 }
 
-// restore builds a core from the store: the state as of the last commit. Nothing in it is news: no notices are made.
-func restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.Time) (*Core, []ResumeTask, error) {
+// Restore builds a core from the store: the state as of the last commit. Nothing in it is news: no notices are made.
+func Restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.Time) (*Core, []ResumeTask, error) {
 	l := loaded{core: NewCore(ids, limits)}
 	c := l.core
 	c.now = now
@@ -231,7 +231,7 @@ func (l *loaded) facts(ctx context.Context, store Store) (map[string]DependencyF
 			if _, known := facts[d.JobID]; known {
 				continue
 			}
-			fact, err := lookUpFact(ctx, store, j.part.Partition, id)
+			fact, err := LookUpDependency(ctx, store, j.part.Partition, id)
 			if err != nil {
 				return nil, err
 			}
@@ -245,8 +245,8 @@ func (l *loaded) facts(ctx context.Context, store Store) (map[string]DependencyF
 	return facts, nil
 }
 
-// lookUpFact reads what the Store knows of a job another one depends on.
-func lookUpFact(ctx context.Context, store Store, p batch.Partition, id batch.JobID) (DependencyFact, error) {
+// LookUpDependency reads what the Store knows of a job another one depends on.
+func LookUpDependency(ctx context.Context, store Store, p batch.Partition, id batch.JobID) (DependencyFact, error) {
 	rec, ok, err := store.Job(ctx, p, id.Parent)
 	if err != nil || !ok {
 		return DependencyFact{}, err
