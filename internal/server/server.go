@@ -250,8 +250,11 @@ func (s *Server) Close() error {
 	} else if s.listener != nil {
 		errs = append(errs, s.listener.Close())
 	}
+	idle := false // nothing runs that a supervisor would be needed for
 	if s.engine != nil {
-		if running := s.engine.Stop(); len(running) > 0 && !s.cfg.Ephemeral {
+		running := s.engine.Stop()
+		idle = len(running) == 0
+		if !idle && !s.cfg.Ephemeral {
 			s.cfg.Logger.Warn("jobs go on running without the engine; start it again to take them up", "jobs", running)
 		}
 	}
@@ -259,7 +262,7 @@ func (s *Server) Close() error {
 		s.launcher.Close()
 	}
 	if s.owner != nil {
-		errs = append(errs, s.closeOwner())
+		errs = append(errs, s.closeOwner(idle))
 	}
 	if s.end != nil {
 		s.end()
@@ -289,8 +292,9 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-func (s *Server) closeOwner() error {
-	if !s.cfg.Ephemeral {
+// closeOwner leaves the supervisor to the containers that run; if there are none, or must not be, it ends.
+func (s *Server) closeOwner(idle bool) error {
+	if !s.cfg.Ephemeral && !idle {
 		return s.owner.Close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
