@@ -233,6 +233,58 @@ func TestPredecessorDied(t *testing.T) {
 	until(t, "all is acknowledged", func() bool { return c.tasks() == 0 })
 }
 
+// sweeper is a runtime that notes what it is asked to end.
+type sweeper struct {
+	named
+	mu        sync.Mutex
+	reclaimed []string
+	swept     string
+}
+
+func (s *sweeper) Reclaim(_ context.Context, tokens []string) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reclaimed = tokens
+	return len(tokens), nil
+}
+
+func (s *sweeper) Sweep(_ context.Context, owner string) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.swept = owner
+	return 0, nil
+}
+
+// TestTakesOver asks each runtime of a predecessor for its containers, also one that is not in use any more, and goes on
+// if that one is not there.
+func TestTakesOver(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{true, false} {
+		dir := crashed(t, spawn.Boot())
+		rt := &sweeper{named: named{fake.New(fake.Options{}), "process"}}
+		b := serve(t, dir, func(o *ServeOptions) {
+			o.Open = func(_ context.Context, name string) (runtime.Runtime, error) {
+				if !there || name != "process" {
+					return nil, errors.New("not there")
+				}
+				return rt, nil
+			}
+		})
+		c := connect(t, dir, "running/1")
+		if r := c.ended(t, "running/1"); !r.Lost {
+			t.Errorf("%+v", r)
+		}
+		b.end()
+		b.gone(t)
+		if !there {
+			continue
+		}
+		if diff := cmp.Diff([]string{"token-1", "token-2"}, rt.reclaimed); diff != "" || rt.swept != dir {
+			t.Errorf("swept for %q; reclaimed: %s", rt.swept, diff)
+		}
+	}
+}
+
 // TestMachineRestarted has a supervisor that can not tell what its predecessor had: what it does not know is lost, until
 // that has been dealt with.
 func TestMachineRestarted(t *testing.T) {

@@ -71,13 +71,17 @@ func (c *container) start() (*output, error) {
 	if t.ctx.Err() != nil {
 		return nil, errStopped
 	}
+	rt, err := t.k.runtime(t.ctx, t.Runtime)
+	if err != nil {
+		return nil, &runtime.StartError{Kind: runtime.KindCannotCreate, Err: err}
+	}
 	out, w, err := t.k.open(c.Log)
 	if err != nil {
 		return nil, &runtime.StartError{Kind: runtime.KindResourceInit, Err: err}
 	}
 	spec := c.Spec
 	spec.Labels = t.Labels
-	h, err := c.rt.Start(t.ctx, spec, t.Key, w)
+	h, err := rt.Start(t.ctx, spec, t.Key, w)
 	if cerr := closeWriter(w); err == nil && cerr != nil {
 		t.k.log.Warn("close pipe", "err", cerr)
 	}
@@ -96,7 +100,7 @@ func (c *container) start() (*output, error) {
 	if r, ok := h.(runtime.Recoverable); ok {
 		token = r.Token()
 	}
-	t.k.journal.running(t.Key, c.rt.Name(), token)
+	t.k.journal.running(t.Key, rt.Name(), token)
 
 	t.mu.Lock()
 	c.state, c.ran, c.handle = running, true, h

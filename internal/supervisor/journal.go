@@ -44,7 +44,7 @@ type entry struct {
 
 type token struct {
 	Runtime string `json:"runtime"`
-	Token   string `json:"token"`
+	Token   string `json:"token,omitempty"`
 }
 
 // record is a line of the journal. Its first one has Version, Boot and Intact alone.
@@ -169,10 +169,10 @@ func (j *journal) accepted(tasks []*task) error {
 	return nil
 }
 
-// running notes how a container can be found again. Without the token it runs all the same; only a successor would not
-// find it.
+// running notes how a container can be found again: by its runtime, and by its token if it has one. Without the record it
+// runs all the same; only a successor would not find it.
 func (j *journal) running(key, runtime, tok string) {
-	if j != nil && tok != "" {
+	if j != nil {
 		j.note(record{Running: key, Token: &token{Runtime: runtime, Token: tok}})
 	}
 }
@@ -262,7 +262,7 @@ func (j *journal) rewrite() error {
 }
 
 // left returns what the predecessor left: reports to repeat, and tasks it had not finished with the tokens of their
-// containers by runtime.
+// containers by runtime. A runtime whose containers have no tokens is there without any.
 func (j *journal) left() (ended []runtime.Report, unfinished []string, tokens map[string][]string) {
 	tokens = make(map[string][]string)
 	for key, e := range j.live {
@@ -272,7 +272,11 @@ func (j *journal) left() (ended []runtime.Report, unfinished []string, tokens ma
 		}
 		unfinished = append(unfinished, key)
 		for _, t := range e.tokens {
-			tokens[t.Runtime] = append(tokens[t.Runtime], t.Token)
+			of := tokens[t.Runtime]
+			if t.Token != "" {
+				of = append(of, t.Token)
+			}
+			tokens[t.Runtime] = of
 		}
 	}
 	sort.Slice(ended, func(i, j int) bool { return ended[i].At.Before(ended[j].At) })

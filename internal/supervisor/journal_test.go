@@ -40,6 +40,7 @@ func fill(t testing.TB, j *journal) {
 	}
 	j.running("running/1", "process", "token-1")
 	j.running("running/1", "process", "token-2")
+	j.running("running/1", "docker", "")
 	j.running("ended/1", "docker", "token-3")
 	code := 0
 	for _, key := range []string{"ended/1", "acked/1"} {
@@ -59,7 +60,7 @@ func wantFilled(t testing.TB, j *journal) {
 	if diff := cmp.Diff([]string{"accepted/1", "running/1"}, unfinished); diff != "" {
 		t.Errorf("unfinished: %s", diff)
 	}
-	if diff := cmp.Diff(map[string][]string{"process": {"token-1", "token-2"}}, tokens); diff != "" {
+	if diff := cmp.Diff(map[string][]string{"process": {"token-1", "token-2"}, "docker": nil}, tokens); diff != "" {
 		t.Errorf("tokens: %s", diff)
 	}
 }

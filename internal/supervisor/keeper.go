@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	goruntime "runtime"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -16,8 +17,11 @@ import (
 
 // Options configures a Keeper.
 type Options struct {
-	// Runtimes are what tasks can ask for by name; the first is for tasks that name none. At least one.
+	// Runtimes are what tasks can ask for by name; the first is for tasks that name none. At least one. They stay open.
 	Runtimes []runtime.Runtime
+	// Open makes a runtime that is not among them when a task first asks for it: the engine may have been started again with
+	// another runtime while containers of the first go on. The Keeper closes what it opened. Nil if there are no others.
+	Open func(ctx context.Context, name string) (runtime.Runtime, error)
 	// Logs takes the containers' output; required unless no container has a LogTarget.
 	Logs LogSink
 	// Reports receives what happens, in order for each task. Calls do not overlap, and come from a goroutine that none of
@@ -46,6 +50,9 @@ type Keeper struct {
 	out     outbox
 	journal *journal // nil if there is none
 	busy    sync.WaitGroup
+
+	opening  sync.Mutex
+	runtimes []runtime.Runtime // Runtimes, and what has been opened since
 
 	mu     sync.Mutex
 	tasks  map[string]*task
@@ -118,6 +125,8 @@ func newKeeper(o Options, j *journal) (*Keeper, error) {
 		slots: make(chan struct{}, o.StartParallelism),
 		tasks: make(map[string]*task),
 		idle:  make(chan struct{}),
+
+		runtimes: slices.Clone(o.Runtimes),
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.out.deliver, k.out.busy = o.Reports, &k.busy
@@ -283,6 +292,12 @@ func (k *Keeper) Close() error {
 	var none time.Duration
 	err := k.StopAll(context.Background(), &none)
 	k.busy.Wait()
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	for _, rt := range k.runtimes[len(k.o.Runtimes):] {
+		err = errors.Join(err, rt.Close())
+	}
+	k.runtimes = k.runtimes[:len(k.o.Runtimes)]
 	return err
 }
 
@@ -303,16 +318,27 @@ func (k *Keeper) recover(ended, lost []runtime.Report) {
 	k.out.put(lost...)
 }
 
-func (k *Keeper) runtime(name string) (runtime.Runtime, error) {
+// runtime returns the runtime of a name, opening it if need be.
+func (k *Keeper) runtime(ctx context.Context, name string) (runtime.Runtime, error) {
 	if name == "" {
 		return k.o.Runtimes[0], nil
 	}
-	for _, r := range k.o.Runtimes {
-		if r.Name() == name {
-			return r, nil
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	for _, rt := range k.runtimes {
+		if rt.Name() == name {
+			return rt, nil
 		}
 	}
-	return nil, fmt.Errorf("runtime %q: the supervisor has no such runtime", name)
+	if k.o.Open == nil {
+		return nil, fmt.Errorf("runtime %q: the supervisor has no such runtime", name)
+	}
+	rt, err := k.o.Open(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("runtime %q: %w", name, err)
+	}
+	k.runtimes = append(k.runtimes, rt)
+	return rt, nil
 }
 
 // outbox delivers reports one call at a time, in the order they were put in; what comes while a call is under way goes

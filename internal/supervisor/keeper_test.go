@@ -348,12 +348,78 @@ func TestStartedReport(t *testing.T) {
 func TestUnknownRuntime(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	spec := taskOf("job/1", "a!; b")
+	spec := taskOf("job/1", "main!")
 	spec.Runtime = "native"
 	l.start(spec)
-	const why = `(CannotCreateContainerError: runtime "native": the supervisor has no such runtime)`
-	if got, want := outcome(l.ended(t, "job/1")), "a - "+why+"; b - "+why; got != want {
+	want := `main - (CannotCreateContainerError: runtime "native": the supervisor has no such runtime)`
+	if got := outcome(l.ended(t, "job/1")); got != want {
 		t.Errorf("ended as %s, want %s", got, want)
+	}
+}
+
+// closable is a runtime under another name that notes that it is closed.
+type closable struct {
+	named
+	closed chan struct{}
+}
+
+func (c closable) Close() error {
+	close(c.closed)
+	return c.named.Close()
+}
+
+// TestOpenRuntime opens a runtime when it is first asked for, once, and closes it in the end.
+func TestOpenRuntime(t *testing.T) {
+	t.Parallel()
+	h := newHeard()
+	other := closable{named{fake.New(fake.Options{}), "other"}, make(chan struct{})}
+	opened := 0
+	k, err := NewKeeper(Options{
+		Runtimes: []runtime.Runtime{fake.New(fake.Options{})}, Logs: &memorySink{}, Reports: h.hear,
+		Open: func(_ context.Context, name string) (runtime.Runtime, error) {
+			if name != "other" {
+				return nil, errors.New("not on this machine")
+			}
+			opened++
+			return other, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tasks []runtime.Task
+	for i := range 20 {
+		spec := taskOf(fmt.Sprintf("job:%d/1", i), "main! exit=2")
+		spec.Runtime = "other"
+		tasks = append(tasks, spec)
+	}
+	absent := taskOf("absent/1", "main!")
+	absent.Runtime = "docker"
+	if err := k.Start(append(tasks, absent)); err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range tasks {
+		if got := outcome(h.ended(t, spec.Key)); got != "main 2" {
+			t.Errorf("ended as %s", got)
+		}
+		if n := other.Starts(spec.Key, "main"); n != 1 {
+			t.Errorf("%s was started %d times by the runtime it asked for", spec.Key, n)
+		}
+	}
+	want := `main - (CannotCreateContainerError: runtime "docker": not on this machine)`
+	if got := outcome(h.ended(t, "absent/1")); got != want {
+		t.Errorf("ended as %s, want %s", got, want)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-other.closed:
+	default:
+		t.Error("it was not closed")
+	}
+	if opened != 1 {
+		t.Errorf("it was opened %d times", opened)
 	}
 }
 

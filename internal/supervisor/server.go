@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +23,9 @@ import (
 type ServeOptions struct {
 	// Dir is the data directory, absolute; it exists. Its name is the owner that runtimes label containers with.
 	Dir string
-	// Runtimes, Logs and Logger are as in Options. They stay open.
+	// Runtimes, Open, Logs and Logger are as in Options. Logs stays open.
 	Runtimes []runtime.Runtime
+	Open     func(ctx context.Context, name string) (runtime.Runtime, error)
 	Logs     LogSink
 	Logger   *slog.Logger
 	// IdleGrace is how long a supervisor stays that keeps no task and has no client; 30 s if zero.
@@ -66,7 +68,7 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 		end:     make(chan *time.Duration, 1),
 	}
 	s.keeper, err = newKeeper(Options{
-		Runtimes: o.Runtimes, Logs: o.Logs, Logger: o.Logger, Reports: s.report,
+		Runtimes: o.Runtimes, Open: o.Open, Logs: o.Logs, Logger: o.Logger, Reports: s.report,
 		DrainGrace: o.DrainGrace, StartParallelism: o.StartParallelism,
 	}, j)
 	if err != nil {
@@ -98,17 +100,21 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 func takeOver(ctx context.Context, k *Keeper, j *journal, o ServeOptions) error {
 	ended, unfinished, tokens := j.left()
 	for _, rt := range o.Runtimes {
-		n := 0
-		var err error
-		if r, ok := rt.(runtime.Reclaimer); ok {
-			n, err = r.Reclaim(ctx, tokens[rt.Name()])
+		if _, known := tokens[rt.Name()]; !known {
+			tokens[rt.Name()] = nil
 		}
-		swept, serr := rt.Sweep(ctx, o.Dir)
-		if err := errors.Join(err, serr); err != nil {
-			return fmt.Errorf("end the containers that an earlier supervisor left: runtime %s: %w", rt.Name(), err)
-		}
-		if n += swept; n > 0 {
-			o.Logger.Warn("ended containers that an earlier supervisor left", "runtime", rt.Name(), "containers", n)
+	}
+	for name, tokens := range tokens {
+		n, err := reclaim(ctx, k, name, tokens, o.Dir)
+		ours := slices.ContainsFunc(o.Runtimes, func(rt runtime.Runtime) bool { return rt.Name() == name })
+		switch {
+		case err != nil && ours:
+			return fmt.Errorf("end the containers that an earlier supervisor left: %w", err)
+		case err != nil:
+			// A runtime that is no longer in use must not keep the others from working.
+			o.Logger.Error("containers that an earlier supervisor left may still run", "err", err)
+		case n > 0:
+			o.Logger.Warn("ended containers that an earlier supervisor left", "runtime", name, "containers", n)
 		}
 	}
 	lost := make([]runtime.Report, len(unfinished))
@@ -117,6 +123,22 @@ func takeOver(ctx context.Context, k *Keeper, j *journal, o ServeOptions) error 
 	}
 	k.recover(ended, lost)
 	return nil
+}
+
+// reclaim ends the containers of one runtime.
+func reclaim(ctx context.Context, k *Keeper, name string, tokens []string, owner string) (n int, err error) {
+	rt, err := k.runtime(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if r, ok := rt.(runtime.Reclaimer); ok {
+		n, err = r.Reclaim(ctx, tokens)
+	}
+	swept, serr := rt.Sweep(ctx, owner)
+	if err := errors.Join(err, serr); err != nil {
+		return n, fmt.Errorf("runtime %s: %w", name, err)
+	}
+	return n + swept, nil
 }
 
 // lostReport is the end of a task whose supervisor died.

@@ -44,7 +44,6 @@ type container struct {
 	*runtime.Container
 	task    *task
 	state   containerState
-	rt      runtime.Runtime
 	handle  runtime.Handle // while running
 	stopped bool           // the stop signal has been sent
 	kill    runtime.Timer  // armed from the stop signal on
@@ -69,12 +68,7 @@ func newTask(k *Keeper, spec runtime.Task) *task {
 // begin starts the task, or ends it at once if err says that it can not be kept.
 func (t *task) begin(err error) {
 	t.mu.Lock()
-	rt, rtErr := t.k.runtime(t.Runtime)
-	if err == nil {
-		err = rtErr
-	}
 	for _, c := range t.containers {
-		c.rt = rt
 		if err != nil {
 			c.fail(&runtime.StartError{Kind: runtime.KindCannotCreate, Err: err})
 		}
