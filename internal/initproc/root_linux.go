@@ -324,7 +324,7 @@ func mountKernel(in *Instructions, src *sources) error {
 	} else if err := unix.Mount("sysfs", "/sys", "sysfs", quietFlags|unix.MS_RDONLY, ""); err != nil {
 		return failed("mount sysfs", err)
 	}
-	return mountCgroups(in)
+	return mountCgroups(in, src.sys >= 0)
 }
 
 func mountDev(in *Instructions, src *sources) error {
@@ -373,12 +373,13 @@ func mountDev(in *Instructions, src *sources) error {
 
 // mountCgroups shows the container its own cgroups, so that programs find their limits: version 2 in one mount, version
 // 1 in one for each hierarchy.
-func mountCgroups(in *Instructions) error {
+func mountCgroups(in *Instructions, hostSys bool) error {
 	const dir = "/sys/fs/cgroup"
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
-	hybrid := len(in.Cgroups) != 1 || in.Cgroups[0].Controllers != ""
-	if hybrid {
-		// Also over the host's, if /sys is the host's and there is nothing to show.
+	v2 := len(in.Cgroups) == 1 && in.Cgroups[0].Controllers == ""
+	if !v2 || hostSys {
+		// A place for several hierarchies. If /sys is the host's, it covers the host's, even with nothing; and the kernel does
+		// not mount version 2 right on top of itself.
 		if err := unix.Mount("tmpfs", dir, "tmpfs", flags&^unix.MS_RDONLY, "mode=755,size=64k"); err != nil {
 			return failed("mount "+dir, err)
 		}
@@ -405,7 +406,7 @@ func mountCgroups(in *Instructions) error {
 			}
 		}
 	}
-	if !hybrid {
+	if v2 {
 		return nil
 	}
 	return failed("make "+dir+" read-only", unix.Mount("", dir, "", flags|unix.MS_REMOUNT|unix.MS_BIND, ""))

@@ -123,13 +123,18 @@ func (t *Tree) openV2(h hierarchy, own []membership) error {
 	if err != nil {
 		return err
 	}
+	given, path := ownDir, own[i].path
+	if filepath.Base(given) == leaf && !isDelegated(given) {
+		// Where vacate puts processes, this one among them.
+		given, path = filepath.Dir(given), filepath.Dir(path)
+	}
 	switch {
-	case isDelegated(ownDir):
-		if err := vacate(ownDir); err != nil {
+	case isDelegated(given):
+		if err := vacate(given); err != nil {
 			return err
 		}
-		t.path = filepath.Join(own[i].path, t.name)
-		return t.useV2(ownDir)
+		t.path = filepath.Join(path, t.name)
+		return t.useV2(given)
 	case os.Geteuid() == 0:
 		return t.useV2(h.mount)
 	}
@@ -156,11 +161,14 @@ func isDelegated(path string) bool {
 	return false
 }
 
+// leaf is the subgroup for the processes of a group we were given.
+const leaf = "batchbox"
+
 // vacate moves the processes of a group we were given into a subgroup: version 2 does not let a group have both
 // processes and controllers for its children.
 func vacate(path string) error {
-	leaf := filepath.Join(path, "batchbox")
-	if err := os.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	to := filepath.Join(path, leaf)
+	if err := os.Mkdir(to, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	// Again, as long as there are some: they may be forking.
@@ -174,7 +182,7 @@ func vacate(path string) error {
 			return nil
 		}
 		for _, pid := range pids {
-			if err := write(leaf+"/cgroup.procs", pid); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := write(to+"/cgroup.procs", pid); err != nil && !errors.Is(err, unix.ESRCH) {
 				return err
 			}
 		}

@@ -30,8 +30,8 @@
 // namespace can not set it.
 package native
 
-//go:generate env CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false "-ldflags=-s -w -buildid=" -o initbin/amd64/batchbox-init ../../../cmd/batchbox-init
-//go:generate env CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -buildvcs=false "-ldflags=-s -w -buildid=" -o initbin/arm64/batchbox-init ../../../cmd/batchbox-init
+// For the architecture of this machine, or that of the environment's GOARCH.
+//go:generate env CGO_ENABLED=0 GOOS=linux GOARCH=$GOARCH go build -trimpath -buildvcs=false "-ldflags=-s -w -buildid=" -o initbin/$GOARCH/batchbox-init ../../../cmd/batchbox-init
 
 import (
 	"errors"

@@ -17,6 +17,9 @@ import (
 const withoutUserNamespace = "NATIVE_TEST_NO_USER_NAMESPACE"
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(machineVariable); dir != "" && os.Getpid() == 1 {
+		runMachine(dir)
+	}
 	runtimetest.Main(m, func(owner string) (runtime.Runtime, error) {
 		return open(owner, os.Getenv(withoutUserNamespace) != "")
 	})
@@ -33,6 +36,14 @@ func open(owner string, plain bool) (runtime.Runtime, error) {
 	})
 }
 
+// starts is how many containers are started to see whether something is left over.
+func starts() int {
+	if testing.Short() {
+		return 10
+	}
+	return 50
+}
+
 func layers(_ testing.TB, root string) runtime.Image {
 	return runtime.Image{Ref: "test", Layers: []string{root}}
 }
@@ -42,7 +53,7 @@ func TestConformance(t *testing.T) {
 	runtimetest.Run(t, runtimetest.Harness{
 		New:    func(owner string) (runtime.Runtime, error) { return open(owner, false) },
 		Image:  layers,
-		Starts: 100,
+		Starts: starts(),
 	})
 }
 
@@ -52,7 +63,7 @@ func TestConformanceWithoutUserNamespace(t *testing.T) {
 	runtimetest.Run(t, runtimetest.Harness{
 		New:    func(owner string) (runtime.Runtime, error) { return open(owner, true) },
 		Image:  layers,
-		Starts: 100,
+		Starts: starts(),
 	})
 }
 

@@ -19,6 +19,9 @@ import (
 // rootless is set in a test binary that was started by TestRootless.
 const rootless = "NATIVE_TEST_ROOTLESS"
 
+// delegated is set if that process was given a control group.
+const delegated = "NATIVE_TEST_DELEGATED"
+
 // nobody is a user id that the machine knows nothing of.
 const nobody = 61234
 
@@ -26,8 +29,33 @@ const nobody = 61234
 func TestRootless(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	t.Parallel()
-	// A directory that user can reach, with all it needs: its own copy of this binary, and the programs that the suites would
-	// build, for which it has no build cache.
+	dir := programs(t)
+	tmp := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(tmp, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "native.test"), "-test.run=^TestUnprivileged", "-test.v", "-test.timeout=120s")
+	cmd.Dir = tmp
+	cmd.Env = []string{rootless + "=1", "PROGRAMS=" + dir, "PATH=" + dir + ":/usr/bin:/bin", "HOME=" + tmp, "TMPDIR=" + tmp}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestUnprivilegedConformance")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "--- SKIP") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
+}
+
+// programs is a directory that any user can reach, with a copy of this binary, and with the programs that the suites would
+// build but that not everybody has a build cache for: first on PATH, the "go" in there takes them from where PROGRAMS says.
+func programs(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "native-rootless")
 	if err != nil {
 		t.Fatal(err)
@@ -59,29 +87,10 @@ exec cp "$PROGRAMS/$(basename "$(dirname "$1")")" "$out"
 	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(build), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(tmp, nobody, nobody); err != nil {
-		t.Fatal(err)
-	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "native.test"), "-test.run=^TestUnprivileged", "-test.v", "-test.timeout=120s")
-	cmd.Dir = tmp
-	cmd.Env = []string{rootless + "=1", "PROGRAMS=" + dir, "PATH=" + dir + ":/usr/bin:/bin", "HOME=" + tmp, "TMPDIR=" + tmp}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestUnprivilegedConformance")) {
-		t.Errorf("%v\n%s", err, out)
-	}
-	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "--- SKIP") {
-			t.Log(strings.TrimSpace(line))
-		}
-	}
+	return dir
 }
 
 // asUser skips a test that is not run by a user who may make user namespaces.
@@ -97,8 +106,12 @@ func asUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, note := range r.Capabilities().Notes {
+	caps := r.Capabilities()
+	for _, note := range caps.Notes {
 		t.Log(note)
+	}
+	if os.Getenv(delegated) != "" && !(caps.MemoryLimit && caps.CPULimit) {
+		t.Error("the control group that was given is not used")
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -110,7 +123,7 @@ func TestUnprivilegedConformance(t *testing.T) {
 	runtimetest.Run(t, runtimetest.Harness{
 		New:    func(owner string) (runtime.Runtime, error) { return open(owner, false) },
 		Image:  layers,
-		Starts: 30,
+		Starts: starts(),
 	})
 }
 

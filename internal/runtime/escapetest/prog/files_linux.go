@@ -118,15 +118,16 @@ func inheritedDescriptors(string) (string, error) {
 
 // escapeChroot is the classic: a descriptor of the old root survives a second chroot.
 func escapeChroot(path string) (string, error) {
-	if err := os.MkdirAll("/tmp/jail", 0o755); err != nil {
+	jail, err := os.MkdirTemp("", "jail")
+	if err != nil {
 		return "", err
 	}
-	defer os.Remove("/tmp/jail")
+	defer os.Remove(jail)
 	old, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return "", err
 	}
-	if err := unix.Chroot("/tmp/jail"); err != nil {
+	if err := unix.Chroot(jail); err != nil {
 		return "", err
 	}
 	if err := unix.Fchdir(old); err != nil {

@@ -43,8 +43,9 @@ func text(s string) uintptr {
 	return uintptr(unsafe.Pointer(p))
 }
 
+// scratch is a directory to mount on.
 func scratch() string {
-	const dir = "/tmp/scratch"
+	dir := filepath.Join(os.TempDir(), "scratch")
 	_ = os.MkdirAll(dir, 0o755) // a failure shows in what follows
 	return dir
 }
