@@ -6,6 +6,3 @@ import "time"
 func (w *Webhook) QuickRetriesForTest() {
 	w.follower.FirstPause, w.follower.LongestPause = time.Millisecond, 5*time.Millisecond
 }
-
-// KindPositionForTest is the kind of the documents that positions are kept in.
-const KindPositionForTest = kindPosition

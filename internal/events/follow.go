@@ -29,7 +29,7 @@ type Follower struct {
 // saveInterval is how often the position is saved: what was delivered since is delivered again after a crash.
 const saveInterval = time.Second
 
-// Run follows the journal from where the follower was, or, if it is new, from the end as it is now, until ctx is done or the
+// Run follows the journal from where the follower was, or, if it is new, from where the hub began, until ctx is done or the
 // hub is closed.
 func (f *Follower) Run(ctx context.Context) {
 	if f.FirstPause <= 0 {
@@ -58,9 +58,12 @@ func (f *Follower) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.reader = f.Hub.Read(at, Filter{})
 	f.saved, f.savedAt = at, time.Now()
 	if at < 0 {
+		at = f.Hub.opened
+	}
+	f.reader = f.Hub.Read(at, Filter{})
+	if f.saved < 0 {
 		return f.save(ctx)
 	}
 	return nil

@@ -53,6 +53,7 @@ type Hub struct {
 	// the last that is on disk.
 	recorded  int64
 	committed atomic.Int64
+	opened    int64 // the last when the hub was opened
 
 	mu     sync.Mutex
 	wake   chan struct{} // closed and replaced when there is something new
@@ -71,10 +72,10 @@ var (
 	_ engine.Observer = (*Hub)(nil)
 )
 
-// The kinds of documents.
 const (
 	kindNamespace = "events-namespace"
-	kindPosition  = "events-position"
+	// KindPosition is the kind of the documents, in no partition, that have the positions of followers by their names.
+	KindPosition = "events-position"
 )
 
 // Open makes the hub of a store's journal. Close ends it.
@@ -90,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event journal: %w", err)
 	}
-	h.recorded, h.prunedAt = last, last
+	h.recorded, h.prunedAt, h.opened = last, last, last
 	h.committed.Store(last)
 	if err := h.loadNamespace(ctx); err != nil {
 		return nil, fmt.Errorf("event journal: %w", err)
@@ -321,7 +322,7 @@ func (h *Hub) spec(ctx context.Context, p batch.Partition, id string) (*batch.Sp
 func (h *Hub) position(ctx context.Context, reader string) (at int64, err error) {
 	at = -1
 	err = h.o.Docs.View(ctx, func(r store.Reader) error {
-		_, err := r.Get(batch.Partition{}, kindPosition, reader, &at)
+		_, err := r.Get(batch.Partition{}, KindPosition, reader, &at)
 		return err
 	})
 	return at, err
@@ -329,5 +330,5 @@ func (h *Hub) position(ctx context.Context, reader string) (at int64, err error)
 
 // remember saves where a reader is.
 func (h *Hub) remember(ctx context.Context, reader string, at int64) error {
-	return h.o.Docs.Update(ctx, func(w store.Writer) error { return w.Put(batch.Partition{}, kindPosition, reader, at) })
+	return h.o.Docs.Update(ctx, func(w store.Writer) error { return w.Put(batch.Partition{}, KindPosition, reader, at) })
 }

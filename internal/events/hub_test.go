@@ -12,6 +12,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/events"
+	"github.com/batchbox/batchbox/internal/events/eventstest"
 )
 
 // told is what events say, with the job's id cut to its suffix.
@@ -29,12 +30,12 @@ func told(list []events.Event) (out []string) {
 
 func TestEventsOfAnArrayWithARetry(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	r := l.hub.Read(0, events.Filter{})
-	l.submit("q", `"arrayProperties":{"size":2},"retryStrategy":{"attempts":2}`)
-	l.finish(1, 1)
-	l.finish(2, 0)
-	got := next(t, r, 13)
+	l := eventstest.New(t)
+	r := l.Hub.Read(0, events.Filter{})
+	l.Submit("q", `"arrayProperties":{"size":2},"retryStrategy":{"attempts":2}`)
+	l.Finish(1, 1)
+	l.Finish(2, 0)
+	got := eventstest.Next(t, r, 13)
 	want := []string{
 		"PENDING", ":0 RUNNABLE", ":1 RUNNABLE", ":0 STARTING", ":1 STARTING",
 		":0 RUNNING", ":0 RUNNABLE", ":0 STARTING", ":1 RUNNING", ":1 SUCCEEDED", ":0 RUNNING", ":0 SUCCEEDED", "SUCCEEDED",
@@ -54,14 +55,14 @@ func TestEventsOfAnArrayWithARetry(t *testing.T) {
 
 func TestBlockedQueue(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	r := l.hub.Read(0, events.Filter{})
-	l.submit("q", `"containerOverrides":{"resourceRequirements":[{"type":"VCPU","value":"4"},{"type":"MEMORY","value":"8192"}]}`)
-	got := next(t, r, 2)
+	l := eventstest.New(t)
+	r := l.Hub.Read(0, events.Filter{})
+	l.Submit("q", `"containerOverrides":{"resourceRequirements":[{"type":"VCPU","value":"4"},{"type":"MEMORY","value":"8192"}]}`)
+	got := eventstest.Next(t, r, 2)
 	if d := cmp.Diff([]string{"RUNNABLE", "RUNNABLE blocked"}, told(got)); d != "" {
 		t.Fatal(d)
 	}
-	shown, ok, err := l.hub.Render(t.Context(), &got[1])
+	shown, ok, err := l.Hub.Render(t.Context(), &got[1])
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
@@ -80,18 +81,18 @@ func TestBlockedQueue(t *testing.T) {
 // TestEnvelope compares an event of a child with what EventBridge sends (User Guide, "Job state change events").
 func TestEnvelope(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	id := l.submit("q", `"arrayProperties":{"size":2},"tags":{"team":"x"}`)
-	l.finish(2, 0)
-	list := next(t, l.hub.Read(0, events.Filter{Statuses: []batch.Status{batch.Succeeded}}), 3)
+	l := eventstest.New(t)
+	id := l.Submit("q", `"arrayProperties":{"size":2},"tags":{"team":"x"}`)
+	l.Finish(2, 0)
+	list := eventstest.Next(t, l.Hub.Read(0, events.Filter{Statuses: []batch.Status{batch.Succeeded}}), 3)
 	ids := map[string]bool{}
 	for i := range list {
 		e := &list[i]
-		shown, ok, err := l.hub.Render(t.Context(), e)
+		shown, ok, err := l.Hub.Render(t.Context(), e)
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
-		again, _, _ := l.hub.Render(t.Context(), e)
+		again, _, _ := l.Hub.Render(t.Context(), e)
 		if ids[shown.ID] || again.ID != shown.ID {
 			t.Errorf("event %d has the id %s, then %s", e.ID, shown.ID, again.ID)
 		}
@@ -130,10 +131,10 @@ func TestEnvelope(t *testing.T) {
 
 func TestFilters(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	first := l.submit("q", `"arrayProperties":{"size":2}`)
-	second := l.submit("other", "")
-	l.finish(3, 0)
+	l := eventstest.New(t)
+	first := l.Submit("q", `"arrayProperties":{"size":2}`)
+	second := l.Submit("other", "")
+	l.Finish(3, 0)
 	for _, tc := range []struct {
 		name   string
 		filter events.Filter
@@ -143,11 +144,11 @@ func TestFilters(t *testing.T) {
 		{"job", events.Filter{Jobs: []string{second}}, []string{"RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"}},
 		{"child", events.Filter{Jobs: []string{first + ":1"}}, []string{":1 RUNNABLE", ":1 STARTING", ":1 RUNNING", ":1 SUCCEEDED"}},
 		{"array and status", events.Filter{Jobs: []string{first}, Statuses: []batch.Status{batch.Pending, batch.Succeeded}}, []string{"PENDING", ":0 SUCCEEDED", ":1 SUCCEEDED", "SUCCEEDED"}},
-		{"account and region", events.Filter{Accounts: []string{"999999999999", home.Account}, Regions: []string{home.Region}, Jobs: []string{second}, Statuses: []batch.Status{batch.Running}}, []string{"RUNNING"}},
+		{"account and region", events.Filter{Accounts: []string{"999999999999", eventstest.Home.Account}, Regions: []string{eventstest.Home.Region}, Jobs: []string{second}, Statuses: []batch.Status{batch.Running}}, []string{"RUNNING"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if d := cmp.Diff(tc.want, told(next(t, l.hub.Read(0, tc.filter), len(tc.want)))); d != "" {
+			if d := cmp.Diff(tc.want, told(eventstest.Next(t, l.Hub.Read(0, tc.filter), len(tc.want)))); d != "" {
 				t.Error(d)
 			}
 		})
@@ -156,25 +157,25 @@ func TestFilters(t *testing.T) {
 
 func TestAReaderAdmittingNothingStillMovesOn(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	r := l.hub.Read(0, events.Filter{Accounts: []string{"999999999999"}})
-	l.submit("q", "")
+	l := eventstest.New(t)
+	r := l.Hub.Read(0, events.Filter{Accounts: []string{"999999999999"}})
+	l.Submit("q", "")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if list, err := r.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%d events, error %v", len(list), err)
 	}
-	if got := r.Position(); got != l.hub.Last() || got == 0 {
-		t.Errorf("position %d of %d", got, l.hub.Last())
+	if got := r.Position(); got != l.Hub.Last() || got == 0 {
+		t.Errorf("position %d of %d", got, l.Hub.Last())
 	}
 }
 
 // TestPagesAreBounded reads an array of 10,000, whose children become RUNNABLE in one row of the journal.
 func TestPagesAreBounded(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.submit("q", `"arrayProperties":{"size":10000}`)
-	rows, err := l.store.Events(t.Context(), 0, 0)
+	l := eventstest.New(t)
+	l.Submit("q", `"arrayProperties":{"size":10000}`)
+	rows, err := l.Store.Events(t.Context(), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,9 +186,9 @@ func TestPagesAreBounded(t *testing.T) {
 	if size > 4096 {
 		t.Errorf("the submission of an array takes %d bytes of the journal", size)
 	}
-	r := l.hub.Read(0, events.Filter{Statuses: []batch.Status{batch.Runnable}})
+	r := l.Hub.Read(0, events.Filter{Statuses: []batch.Status{batch.Runnable}})
 	for i := 0; i < 10000; {
-		page := next(t, r, 1)
+		page := eventstest.Next(t, r, 1)
 		if len(page) > 1000 {
 			t.Fatalf("a page of %d events", len(page))
 		}
@@ -203,48 +204,48 @@ func TestPagesAreBounded(t *testing.T) {
 // TestPositionsGoOnAfterARestart: ids are not used twice, and what was written before can be read after.
 func TestPositionsGoOnAfterARestart(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.submit("q", "")
-	before := next(t, l.hub.Read(0, events.Filter{}), 2)
-	shown, _, _ := l.hub.Render(t.Context(), &before[0])
-	l.stop()
-	l.start()
-	l.submit("q", "")
-	after := next(t, l.hub.Read(0, events.Filter{}), 4)
+	l := eventstest.New(t)
+	l.Submit("q", "")
+	before := eventstest.Next(t, l.Hub.Read(0, events.Filter{}), 2)
+	shown, _, _ := l.Hub.Render(t.Context(), &before[0])
+	l.Stop()
+	l.Start()
+	l.Submit("q", "")
+	after := eventstest.Next(t, l.Hub.Read(0, events.Filter{}), 4)
 	if after[2].ID != 3 || after[3].ID != 4 {
 		t.Errorf("positions after the restart: %d, %d", after[2].ID, after[3].ID)
 	}
-	if again, _, _ := l.hub.Render(t.Context(), &after[0]); again.ID != shown.ID {
+	if again, _, _ := l.Hub.Render(t.Context(), &after[0]); again.ID != shown.ID {
 		t.Errorf("event 1 was %s and is %s", shown.ID, again.ID)
 	}
 }
 
 func TestCloseEndsReaders(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := eventstest.New(t)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := l.hub.Read(-1, events.Filter{}).Next(context.Background())
+		_, err := l.Hub.Read(-1, events.Filter{}).Next(context.Background())
 		ended <- err
 	}()
-	l.hub.StopReaders()
+	l.Hub.StopReaders()
 	if err := <-ended; !errors.Is(err, events.ErrClosed) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := l.hub.Read(0, events.Filter{}).Next(t.Context()); !errors.Is(err, events.ErrClosed) {
+	if _, err := l.Hub.Read(0, events.Filter{}).Next(t.Context()); !errors.Is(err, events.ErrClosed) {
 		t.Errorf("a later reader: error %v", err)
 	}
 }
 
 func TestPruneIsAskedForByCount(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.stop()
-	l.keep = 80
-	l.start()
-	l.submit("q", `"arrayProperties":{"size":20}`)
+	l := eventstest.New(t)
+	l.Stop()
+	l.Keep = 80
+	l.Start()
+	l.Submit("q", `"arrayProperties":{"size":20}`)
 	select {
-	case keep := <-l.pruned:
+	case keep := <-l.Pruned:
 		if keep != 80 {
 			t.Errorf("keep %d", keep)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/events/eventstest"
 )
 
 // message is one server-sent event.
@@ -95,17 +96,17 @@ func (s *source) statuses(n int) (list []string) {
 
 func TestStreamResumes(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	srv := httptest.NewServer(l.hub)
+	l := eventstest.New(t)
+	srv := httptest.NewServer(l.Hub)
 	t.Cleanup(srv.Close)
-	t.Cleanup(l.hub.StopReaders) // before the server, which waits for its requests
+	t.Cleanup(l.Hub.StopReaders) // before the server, which waits for its requests
 
 	live := connect(t, srv, "", "")
-	l.submit("q", "")
+	l.Submit("q", "")
 	if d := cmp.Diff([]string{"1  RUNNABLE", "2  STARTING"}, live.statuses(2)); d != "" {
 		t.Error(d)
 	}
-	l.finish(1, 0)
+	l.Finish(1, 0)
 	if d := cmp.Diff([]string{"3  RUNNING", "4  SUCCEEDED"}, live.statuses(2)); d != "" {
 		t.Error(d)
 	}
@@ -115,7 +116,7 @@ func TestStreamResumes(t *testing.T) {
 			t.Errorf("%+v:\n%s", tc, d)
 		}
 	}
-	id := l.submit("other", `"arrayProperties":{"size":2}`)
+	id := l.Submit("other", `"arrayProperties":{"size":2}`)
 	filtered := connect(t, srv, "after=0&queue=arn:aws:batch:eu-west-1:111122223333:job-queue/other&status=PENDING&status=STARTING&job="+id, "")
 	if d := cmp.Diff([]string{"5  PENDING", "8 0 STARTING", "9 1 STARTING"}, filtered.statuses(3)); d != "" {
 		t.Error(d)
@@ -124,15 +125,15 @@ func TestStreamResumes(t *testing.T) {
 
 func TestStreamTellsWhatWasPruned(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	srv := httptest.NewServer(l.hub)
+	l := eventstest.New(t)
+	srv := httptest.NewServer(l.Hub)
 	t.Cleanup(srv.Close)
-	t.Cleanup(l.hub.StopReaders)
+	t.Cleanup(l.Hub.StopReaders)
 	for range 3 {
-		l.submit("q", "")
-		l.finish(1, 0)
+		l.Submit("q", "")
+		l.Finish(1, 0)
 	}
-	l.store.PruneEvents(6)
+	l.Store.PruneEvents(6)
 	m := connect(t, srv, "after=1", "").next()
 	if m.event != "missed" || m.data != "5" {
 		t.Errorf("%+v", m)
@@ -141,8 +142,8 @@ func TestStreamTellsWhatWasPruned(t *testing.T) {
 
 func TestStreamRefusals(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	srv := httptest.NewServer(l.hub)
+	l := eventstest.New(t)
+	srv := httptest.NewServer(l.Hub)
 	t.Cleanup(srv.Close)
 	for _, tc := range []struct {
 		method, query, position string
@@ -179,8 +180,8 @@ func TestStreamRefusals(t *testing.T) {
 // client reads all of it.
 func TestAStalledReaderHoldsNothingUp(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	srv := httptest.NewUnstartedServer(l.hub)
+	l := eventstest.New(t)
+	srv := httptest.NewUnstartedServer(l.Hub)
 	srv.Config.ConnState = func(c net.Conn, s http.ConnState) {
 		if tcp, ok := c.(*net.TCPConn); ok && s == http.StateNew {
 			_ = tcp.SetWriteBuffer(4096) // fills at once
@@ -188,7 +189,7 @@ func TestAStalledReaderHoldsNothingUp(t *testing.T) {
 	}
 	srv.Start()
 	t.Cleanup(srv.Close)
-	t.Cleanup(l.hub.StopReaders)
+	t.Cleanup(l.Hub.StopReaders)
 	t.Cleanup(srv.CloseClientConnections)
 	stalled, err := net.Dial("tcp", srv.Listener.Addr().String())
 	if err != nil {
@@ -201,8 +202,8 @@ func TestAStalledReaderHoldsNothingUp(t *testing.T) {
 	fmt.Fprintf(stalled, "GET /?after=0 HTTP/1.1\r\nHost: x\r\n\r\n")
 	live := connect(t, srv, "after=0", "")
 	const children = 200
-	l.submit("q", fmt.Sprintf(`"arrayProperties":{"size":%d}`, children))
-	l.finish(children, 0)
+	l.Submit("q", fmt.Sprintf(`"arrayProperties":{"size":%d}`, children))
+	l.Finish(children, 0)
 	want := 4*children + 2
 	last := 0
 	for i := range want {
@@ -211,7 +212,7 @@ func TestAStalledReaderHoldsNothingUp(t *testing.T) {
 			t.Fatalf("message %d has id %q", i, m.id)
 		}
 	}
-	if _, err := l.engine.Do(t.Context(), engine.Tick{}); err != nil {
+	if _, err := l.Engine.Do(t.Context(), engine.Tick{}); err != nil {
 		t.Error(err)
 	}
 }

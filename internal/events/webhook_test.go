@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/batchbox/batchbox/internal/events"
+	"github.com/batchbox/batchbox/internal/events/eventstest"
 )
 
 // receiver is a webhook's other end.
@@ -70,9 +72,9 @@ func (r *receiver) take(n int) (list []string) {
 }
 
 // post runs a webhook until the function it returns is called.
-func (l *lab) post(url string) (stop func()) {
+func post(l *eventstest.Lab, url string) (stop func()) {
 	l.Helper()
-	hook, err := events.NewWebhook(l.hub, url, "test")
+	hook, err := events.NewWebhook(l.Hub, url, "test")
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -92,26 +94,28 @@ func (l *lab) post(url string) (stop func()) {
 // delivers is delivered by the next engine.
 func TestWebhookDeliversInOrderAndAgain(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	l.submit("q", "") // before the webhook was known: not for it
+	l := eventstest.New(t)
+	l.Submit("q", "") // of an engine without a webhook: not for it
+	l.Stop()
+	l.Start()
 	r := newReceiver(t)
-	stop := l.post(r.URL)
-	l.awaitPosition("webhook " + r.URL)
+	stop := post(l, r.URL)
+	l.AwaitPosition("webhook " + r.URL)
 	r.refuse(3)
-	l.submit("q", `"arrayProperties":{"size":150}`)
+	l.Submit("q", `"arrayProperties":{"size":150}`)
 	want := []string{"PENDING"}
 	for i := range 150 {
-		want = append(want, itoa(i)+" RUNNABLE")
+		want = append(want, strconv.Itoa(i)+" RUNNABLE")
 	}
 	want = append(want, "0 STARTING", "1 STARTING", "2 STARTING") // one vCPU has room for four, the first job has one
 	if d := cmp.Diff(want, r.take(len(want))); d != "" {
 		t.Error(d)
 	}
 	stop()
-	l.finish(1, 0) // the first job
-	l.stop()
-	l.start()
-	l.post(r.URL)
+	l.Finish(1, 0) // the first job
+	l.Stop()
+	l.Start()
+	post(l, r.URL)
 	// The last post may have been cut off by the stop after it had arrived: then its events come again, in order.
 	var again []string
 	next := r.take(1)
@@ -149,7 +153,7 @@ func TestWebhookURLs(t *testing.T) {
 
 func TestWebhookDoesNotFollowRedirects(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := eventstest.New(t)
 	r := newReceiver(t)
 	hits := make(chan struct{}, 100)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -160,9 +164,9 @@ func TestWebhookDoesNotFollowRedirects(t *testing.T) {
 		http.Redirect(w, req, r.URL, http.StatusFound)
 	}))
 	t.Cleanup(elsewhere.Close)
-	l.post(elsewhere.URL)
-	l.awaitPosition("webhook " + elsewhere.URL)
-	l.submit("q", "")
+	post(l, elsewhere.URL)
+	l.AwaitPosition("webhook " + elsewhere.URL)
+	l.Submit("q", "")
 	<-hits
 	<-hits // it is tried again, and not passed on
 	if len(r.got) != 0 {

@@ -14,6 +14,9 @@ import (
 	"github.com/batchbox/batchbox/internal/control"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/events"
+	"github.com/batchbox/batchbox/internal/events/rules"
+	"github.com/batchbox/batchbox/internal/logstore"
+	"github.com/batchbox/batchbox/internal/logstore/index"
 	"github.com/batchbox/batchbox/internal/store/sqlite"
 )
 
@@ -62,6 +65,7 @@ func (s *Server) openEvents(ctx context.Context) error {
 // runEvents starts what reads the journal, until ctx is done.
 func (s *Server) runEvents(ctx context.Context) error {
 	s.http.RegisterOnShutdown(s.events.StopReaders)
+	s.background.Go(func() { s.bus.Run(ctx) })
 	if s.cfg.Events.Webhook == "" {
 		return nil
 	}
@@ -113,4 +117,37 @@ func (s *Server) interruptSpot(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	hit, _ := result.(int)
 	_ = json.NewEncoder(w).Encode(control.SpotInterruptReply{Interrupted: hit}) // the client has gone, or it has not
+}
+
+// openBus loads the rules of EventBridge. The engine must run: rules submit jobs.
+func (s *Server) openBus(ctx context.Context) (err error) {
+	s.bus, err = rules.Open(ctx, rules.Options{
+		Docs: s.db, Hub: s.events, Logs: eventLogs{s.logs}, Now: time.Now, Logger: s.cfg.Logger,
+		Jobs: func(ctx context.Context, p batch.Partition, request json.RawMessage) (string, error) {
+			return apibatch.Submit(ctx, s.engine, p, request)
+		},
+	})
+	return err
+}
+
+// eventLogs lets rules write to log groups.
+type eventLogs struct{ store *index.Store }
+
+// Append implements rules.Logs.
+func (l eventLogs) Append(ctx context.Context, stream rules.Stream, list []rules.LogEvent) error {
+	key := logstore.StreamKey{Account: stream.Partition.Account, Region: stream.Partition.Region, Group: stream.Group, Stream: stream.Name}
+	written := make([]logstore.Event, len(list))
+	for i, e := range list {
+		written[i] = logstore.Event{Timestamp: e.At.UnixMilli(), Message: e.Message}
+	}
+	err := l.store.Put(ctx, key, written)
+	if errors.Is(err, index.ErrNoStream) {
+		if err = l.store.CreateStream(ctx, key); err == nil || errors.Is(err, index.ErrStreamExists) {
+			err = l.store.Put(ctx, key, written)
+		}
+	}
+	if errors.Is(err, index.ErrNoGroup) {
+		return fmt.Errorf("%w (%w)", rules.ErrNoGroup, err)
+	}
+	return err
 }

@@ -8,9 +8,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/uuid"
+
 	apibatch "github.com/batchbox/batchbox/internal/api/batch"
 	"github.com/batchbox/batchbox/internal/api/ec2"
 	"github.com/batchbox/batchbox/internal/api/ecr"
+	apievents "github.com/batchbox/batchbox/internal/api/events"
 	"github.com/batchbox/batchbox/internal/api/iam"
 	"github.com/batchbox/batchbox/internal/api/logs"
 	"github.com/batchbox/batchbox/internal/api/sts"
@@ -30,6 +33,9 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 		func() (*awswire.Service, error) { return ec2.New(ec2.Options{Docs: s.db}), nil },
 		func() (*awswire.Service, error) {
 			return ecr.New(ecr.Options{Registry: s.registry, Docs: s.db, Endpoint: s.endpoint()})
+		},
+		func() (*awswire.Service, error) {
+			return apievents.New(apievents.Options{Bus: s.bus, NewID: uuid.NewString, Now: time.Now}), nil
 		},
 		func() (*awswire.Service, error) { return iam.New(iam.Options{Docs: s.db}) },
 		func() (*awswire.Service, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/batchbox/batchbox/internal/control"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/events"
+	"github.com/batchbox/batchbox/internal/events/rules"
 	"github.com/batchbox/batchbox/internal/image"
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/logstore/index"
@@ -41,6 +42,7 @@ type Server struct {
 	launcher *launcher.Launcher
 	owner    *supervisor.Client
 	events   *events.Hub
+	bus      *rules.Bus
 	engine   *engine.Engine
 	runtime  RuntimeStatus
 	mux      *awswire.Mux
@@ -173,7 +175,10 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 		Store: s.db, Launcher: s.launcher, Clock: systemClock{}, IDs: randomIDs{}, Limits: limits, Logger: s.cfg.Logger,
 		Journal: s.events, Observer: s.events,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.openBus(ctx)
 }
 
 // connect makes the client of the process that owns the containers.
