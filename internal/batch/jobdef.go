@@ -21,7 +21,10 @@ func errEKS() error {
 
 // NewJobDefinition checks the body of a RegisterJobDefinition request and makes an ACTIVE revision of it, whose number is the
 // caller's to give. Errors are *Error.
-func NewJobDefinition(raw []byte) (JobDefinition, error) {
+func NewJobDefinition(raw []byte) (JobDefinition, error) { return Rules{}.NewJobDefinition(raw) }
+
+// NewJobDefinition is the function of that name under other rules.
+func (r Rules) NewJobDefinition(raw []byte) (JobDefinition, error) {
 	if len(raw) > maxDefinitionSize {
 		// unverified: text, by analogy with the one for SubmitJob; and that it is the request that is measured.
 		return JobDefinition{}, Invalidf("Job definition size must be less than %d KiB, got %d KiB", maxDefinitionSize>>10, kibibytes(len(raw)))
@@ -44,7 +47,7 @@ func NewJobDefinition(raw []byte) (JobDefinition, error) {
 	if err := checkProperties(doc, platform == Fargate); err != nil {
 		return JobDefinition{}, err
 	}
-	if err := checkScheduling(doc); err != nil {
+	if err := r.checkScheduling(doc); err != nil {
 		return JobDefinition{}, err
 	}
 	normaliseDefinition(doc, platform)
@@ -126,14 +129,14 @@ func checkProperties(doc object, fargate bool) error {
 }
 
 // checkScheduling checks the members that say how and how often jobs run.
-func checkScheduling(doc object) error {
+func (r Rules) checkScheduling(doc object) error {
 	if err := checkPriority(doc, "schedulingPriority"); err != nil {
 		return err
 	}
 	if _, err := parseRetry(doc); err != nil {
 		return err
 	}
-	if _, err := parseTimeout(doc); err != nil {
+	if _, err := r.parseTimeout(doc); err != nil {
 		return err
 	}
 	_, err := checkConsumables(doc, "consumableResourceProperties")

@@ -74,15 +74,25 @@ func (r EvaluateOnExit) check() error {
 
 func (r EvaluateOnExit) retries() bool { return strings.EqualFold(r.Action, "RETRY") }
 
+// Rules are where a test may have batchbox differ from AWS. The zero value is AWS's behaviour.
+type Rules struct {
+	// LeastTimeout is the smallest attemptDurationSeconds that is taken, in place of AWS's 60.
+	LeastTimeout int
+}
+
 // parseTimeout reads a timeout member; 0 if there is none.
-func parseTimeout(o object) (seconds int, err error) {
+func (r Rules) parseTimeout(o object) (seconds int, err error) {
+	least := int64(minTimeoutSeconds)
+	if r.LeastTimeout > 0 {
+		least = int64(r.LeastTimeout)
+	}
 	t, _ := o.object("timeout")
 	n, ok := t.integer("attemptDurationSeconds")
 	switch {
 	case !ok:
 		return 0, nil
-	case n < minTimeoutSeconds || n > 1<<31-1:
-		return 0, Invalidf("Timeout attemptDurationSeconds must be at least %d.", minTimeoutSeconds) // unverified: text
+	case n < least || n > 1<<31-1:
+		return 0, Invalidf("Timeout attemptDurationSeconds must be at least %d.", least) // unverified: text
 	}
 	return int(n), nil
 }

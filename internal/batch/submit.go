@@ -24,6 +24,7 @@ type Submission struct {
 	Environments []*ComputeEnvironment
 	// SubstituteWithin replaces Ref:: placeholders inside longer arguments too, not only whole arguments.
 	SubstituteWithin bool
+	Rules            Rules
 }
 
 // ResolveJob checks the body of a SubmitJob request and merges it with the job definition into the job's Spec. Whether the
@@ -58,7 +59,7 @@ func ResolveJob(raw []byte, s Submission) (*Spec, error) {
 		return nil, err
 	}
 	for _, step := range []func(spec *Spec, req, doc object) error{
-		resolveArray, resolveDependencies, s.resolveShare, resolveTags, resolveLimits, s.resolveProperties,
+		resolveArray, resolveDependencies, s.resolveShare, resolveTags, s.resolveLimits, s.resolveProperties,
 	} {
 		if err := step(spec, req, doc); err != nil {
 			return nil, err
@@ -169,7 +170,7 @@ func resolveTags(spec *Spec, req, doc object) error {
 }
 
 // resolveLimits reads retries, timeout, parameters and what the request or the definition gives of them.
-func resolveLimits(spec *Spec, req, doc object) error {
+func (s Submission) resolveLimits(spec *Spec, req, doc object) error {
 	retry, timeout := doc, doc
 	if req.has("retryStrategy") {
 		retry = req
@@ -181,7 +182,7 @@ func resolveLimits(spec *Spec, req, doc object) error {
 	if spec.Retry, err = parseRetry(retry); err != nil {
 		return err
 	}
-	if spec.Timeout, err = parseTimeout(timeout); err != nil {
+	if spec.Timeout, err = s.Rules.parseTimeout(timeout); err != nil {
 		return err
 	}
 	spec.Parameters = mergeParameters(doc.stringMap("parameters"), req.stringMap("parameters"))

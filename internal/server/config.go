@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/control"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/launcher"
@@ -36,6 +37,8 @@ type Config struct {
 	Runtime string
 	// Limits are the engine's adjustments; MaxTasks 0 means a number fitting the machine.
 	Limits engine.Limits
+	// Rules are what a test may have differ from AWS; the zero value is AWS's behaviour.
+	Rules batch.Rules
 	// Events says what becomes of state changes.
 	Events EventsConfig
 	// StrictECR refuses pushes to repositories that do not exist.

@@ -124,7 +124,7 @@ func (s *Server) openBus(ctx context.Context) (err error) {
 	s.bus, err = rules.Open(ctx, rules.Options{
 		Docs: s.db, Hub: s.events, Logs: eventLogs{s.logs}, Now: time.Now, Logger: s.cfg.Logger,
 		Jobs: func(ctx context.Context, p batch.Partition, request json.RawMessage) (string, error) {
-			return apibatch.Submit(ctx, s.engine, p, request)
+			return s.batchAPI().Submit(ctx, p, request)
 		},
 	})
 	return err

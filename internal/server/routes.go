@@ -24,11 +24,13 @@ import (
 	"github.com/batchbox/batchbox/internal/registry"
 )
 
+func (s *Server) batchAPI() *apibatch.API { return apibatch.New(s.engine, s.cfg.Rules) }
+
 // aws makes the mux of all AWS services; what is not theirs goes to fallback.
 func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 	var services []*awswire.Service
 	for _, make := range []func() (*awswire.Service, error){
-		func() (*awswire.Service, error) { return apibatch.New(s.engine) },
+		func() (*awswire.Service, error) { return s.batchAPI().Service() },
 		func() (*awswire.Service, error) { return logs.New(logs.Options{Store: s.logs, Docs: s.db}) },
 		func() (*awswire.Service, error) { return ec2.New(ec2.Options{Docs: s.db}), nil },
 		func() (*awswire.Service, error) {

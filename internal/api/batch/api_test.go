@@ -22,6 +22,7 @@ import (
 
 	api "github.com/batchbox/batchbox/internal/api/batch"
 	"github.com/batchbox/batchbox/internal/awswire"
+	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/store/memory"
@@ -81,7 +82,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Stop() })
-	service, err := api.New(e)
+	service, err := api.New(e, batch.Rules{}).Service()
 	if err != nil {
 		t.Fatal(err)
 	}

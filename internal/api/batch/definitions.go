@@ -14,7 +14,7 @@ import (
 
 func (a *API) registerJobDefinition(ctx context.Context, c *awswire.Call, _ *sdk.RegisterJobDefinitionInput) (*sdk.RegisterJobDefinitionOutput, error) {
 	p := partition(c)
-	jd, err := batch.NewJobDefinition(c.Body)
+	jd, err := a.rules.NewJobDefinition(c.Body)
 	if err != nil {
 		return nil, err
 	}

@@ -44,15 +44,13 @@ func (d *EventDetailer) Detail(v *engine.JobView) (json.RawMessage, error) {
 }
 
 // Submit is SubmitJob for a caller in this process. request is the JSON of the API's request.
-func Submit(ctx context.Context, e *engine.Engine, p batch.Partition, request json.RawMessage) (id string, err error) {
-	var in sdk.SubmitJobInput
+func (a *API) Submit(ctx context.Context, p batch.Partition, request json.RawMessage) (id string, err error) {
 	var members struct{ JobName, JobQueue, JobDefinition *string }
 	if err := json.Unmarshal(request, &members); err != nil {
 		return "", fmt.Errorf("request of SubmitJob: %w", err)
 	}
-	in.JobName, in.JobQueue, in.JobDefinition = members.JobName, members.JobQueue, members.JobDefinition
-	a := &API{engine: e}
-	out, err := a.submitJob(ctx, &awswire.Call{Account: p.Account, Region: p.Region, Body: request}, &in)
+	in := &sdk.SubmitJobInput{JobName: members.JobName, JobQueue: members.JobQueue, JobDefinition: members.JobDefinition}
+	out, err := a.submitJob(ctx, &awswire.Call{Account: p.Account, Region: p.Region, Body: request}, in)
 	if err != nil {
 		return "", err
 	}

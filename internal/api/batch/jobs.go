@@ -27,7 +27,7 @@ func (a *API) submitJob(ctx context.Context, c *awswire.Call, in *sdk.SubmitJobI
 		return nil, err
 	}
 	spec, err := batch.ResolveJob(c.Body, batch.Submission{
-		Partition: p, Definition: jd, Queue: queue, Environments: environments(s, queue),
+		Partition: p, Definition: jd, Queue: queue, Environments: environments(s, queue), Rules: a.rules,
 	})
 	if err != nil {
 		return nil, err

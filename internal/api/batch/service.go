@@ -16,11 +16,14 @@ import (
 // API is the AWS Batch API over one engine.
 type API struct {
 	engine *engine.Engine
+	rules  batch.Rules
 }
 
-// New makes the API's service table.
-func New(e *engine.Engine) (*awswire.Service, error) {
-	a := &API{engine: e}
+// New makes the API. The rules are AWS's own if they are zero.
+func New(e *engine.Engine, rules batch.Rules) *API { return &API{engine: e, rules: rules} }
+
+// Service is the API's service table.
+func (a *API) Service() (*awswire.Service, error) {
 	s := &awswire.Service{
 		Name: "batch",
 		Operations: []awswire.Operation{

@@ -46,7 +46,7 @@ func start(t *testing.T) *service {
 	b, err := rules.Open(t.Context(), rules.Options{
 		Docs: lab.Store, Hub: lab.Hub, Logs: logs, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Jobs: func(ctx context.Context, p batch.Partition, request json.RawMessage) (string, error) {
-			return apibatch.Submit(ctx, lab.Engine, p, request)
+			return apibatch.New(lab.Engine, batch.Rules{}).Submit(ctx, p, request)
 		},
 	})
 	if err != nil {

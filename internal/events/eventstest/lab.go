@@ -140,7 +140,7 @@ func (l *Lab) Submit(queue, members string) string {
 	if members != "" {
 		members = "," + members
 	}
-	id, err := apibatch.Submit(context.Background(), l.Engine, Home, fmt.Appendf(nil, `{"jobName":"j","jobQueue":%q,"jobDefinition":"jd"%s}`, queue, members))
+	id, err := apibatch.New(l.Engine, batch.Rules{}).Submit(context.Background(), Home, fmt.Appendf(nil, `{"jobName":"j","jobQueue":%q,"jobDefinition":"jd"%s}`, queue, members))
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (l *lab) open() {
 	bus, err := rules.Open(context.Background(), rules.Options{
 		Docs: l.Store, Hub: l.Hub, Logs: l.logs, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Jobs: func(ctx context.Context, p batch.Partition, request json.RawMessage) (string, error) {
-			return apibatch.Submit(ctx, e, p, request)
+			return apibatch.New(e, batch.Rules{}).Submit(ctx, p, request)
 		},
 	})
 	if err != nil {
