@@ -80,6 +80,40 @@ func BenchmarkContainers(b *testing.B) {
 	}
 }
 
+// BenchmarkStart is the time from a call of Start to the program's first instruction on a machine with nothing else to do.
+func BenchmarkStart(b *testing.B) {
+	testenv.Require(b, testenv.Root)
+	layer := b.TempDir()
+	if err := os.Chmod(layer, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	build(b, layer)
+	r, err := New(b.Context(), Options{StateDir: b.TempDir(), Owner: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer null.Close()
+	spec := runtime.Spec{
+		Argv: []string{"/bin/trivial"}, VCPU: 1, MemoryMiB: 512,
+		Image:   runtime.Image{Layers: []string{layer}},
+		Network: runtime.Network{Mode: runtime.NetworkHost},
+	}
+	for i := 0; b.Loop(); i++ {
+		h, err := r.Start(b.Context(), spec, "job/"+strconv.Itoa(i), null)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		h.Wait()
+		b.StartTimer()
+	}
+}
+
 // cpu is the processor time of this process and of those that it has waited for.
 func cpu(tb testing.TB) time.Duration {
 	tb.Helper()

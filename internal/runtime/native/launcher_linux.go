@@ -86,6 +86,8 @@ func startLauncher(ctx context.Context, exe *os.File, ids *idMaps, dir *os.File,
 		}
 		return nil, fmt.Errorf("start: %w", err)
 	}
+	// Only the launcher has its end now, so that we hear when it dies.
+	_ = theirs.Close()
 	l := &launcher{cmd: cmd, conn: conn, gone: make(chan struct{}), waiting: make(map[uint64]receiver)}
 	go l.receive()
 	defer func() {

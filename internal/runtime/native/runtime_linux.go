@@ -178,7 +178,11 @@ func (r *Runtime) settle(ctx context.Context) error {
 		}
 		problems = append(problems, err)
 	}
-	return fmt.Errorf("%w: %w", ErrUnsupported, errors.Join(problems...))
+	if err := obstacle(); err != nil && !root {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	// The attempts fail alike, the first of them at the form that is worth having.
+	return fmt.Errorf("%w: %w", ErrUnsupported, problems[0])
 }
 
 // try starts a launcher and a container without a program.
@@ -237,7 +241,29 @@ func (r *Runtime) settled(problems []error, why string) {
 		r.note("Files of an image that belong to others than root belong to root in the container, for its layers were unpacked without root.")
 	}
 	r.note("Private networks have a loopback device and nothing else.")
+	if r.ids == nil {
+		r.note("Privileged containers are refused.")
+		return
+	}
+	r.note("In the host's network a container can not listen on ports that are for root (below net.ipv4.ip_unprivileged_port_start).")
 	r.note("Privileged containers have all capabilities over what is their own, and none over the host.")
+}
+
+// obstacles are settings that keep users without rights from making user namespaces, on some distributions by default.
+var obstacles = []struct{ path, value, advice string }{
+	{"/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces is 0"},
+	{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone is 0 (Debian, Arch); set it to 1"},
+	{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu); set it to 0, or give batchbox an AppArmor profile that allows userns"},
+}
+
+// obstacle says what on this machine forbids user namespaces, if that is known.
+func obstacle() error {
+	for _, o := range obstacles {
+		if b, err := os.ReadFile(o.path); err == nil && strings.TrimSpace(string(b)) == o.value {
+			return errors.New(o.advice)
+		}
+	}
+	return nil
 }
 
 // newLauncher starts a launcher.

@@ -45,6 +45,9 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 		Seccomp:       r.seccomp,
 	}
 	if spec.Privileged {
+		if r.ids == nil {
+			return nil, nil, errors.New("privileged containers would be root on this machine: there is no user namespace to keep them in")
+		}
 		in.Capabilities, in.Seccomp, in.Unmasked, in.NewPrivileges = math.MaxUint64, nil, true, true
 	}
 	if r.inMemory {
