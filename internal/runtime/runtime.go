@@ -145,7 +145,15 @@ const (
 type Network struct {
 	Mode    NetworkMode `json:"mode"`
 	Address string      `json:"address,omitempty"`
+	// Endpoint is where the engine listens for tasks, host:port on the machine's loopback; "" if it does not. A container in
+	// the host's network reaches it there. Under NetworkPrivate a runtime whose Capabilities say TaskEndpoint listens on
+	// TaskEndpoint inside the task's network, and passes each connection on to Endpoint, which may be away for a while.
+	Endpoint string `json:"endpoint,omitempty"`
 }
+
+// TaskEndpoint is where a container in a network of its own finds the engine: the address of ECS's task metadata and
+// credentials, which SDKs have built in (ECS developer guide, "Task metadata endpoint version 4").
+const TaskEndpoint = "169.254.170.2:80"
 
 // RootfsForm is the form of image a runtime starts from.
 type RootfsForm string
@@ -170,10 +178,12 @@ type Capabilities struct {
 	KillsDescendants bool `json:"killsDescendants"`
 	StorageLimit     bool `json:"storageLimit"`
 	PrivateNetwork   bool `json:"privateNetwork"`
-	ReadonlyRootfs   bool `json:"readonlyRootfs"`
-	Users            bool `json:"users"`
-	Mounts           bool `json:"mounts"`
-	Hostname         bool `json:"hostname"`
+	// TaskEndpoint: Network.Endpoint is reached at TaskEndpoint from a private network.
+	TaskEndpoint   bool `json:"taskEndpoint"`
+	ReadonlyRootfs bool `json:"readonlyRootfs"`
+	Users          bool `json:"users"`
+	Mounts         bool `json:"mounts"`
+	Hostname       bool `json:"hostname"`
 	// Notes are sentences for `batchbox doctor` and the engine's log: what this runtime does not do.
 	Notes []string `json:"notes,omitempty"`
 }
