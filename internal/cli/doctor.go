@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/server"
 )
 
@@ -16,12 +19,14 @@ func newDoctor(s *Streams, try func(context.Context) ([]server.RuntimeStatus, er
 	if try == nil {
 		try = server.TryRuntimes
 	}
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say which container runtimes work on this machine, and why others do not",
 		Long: `Try every container runtime and say which work here, what they can do, and why the others do not. The runtime that
 "batchbox serve" takes by itself (--runtime auto) has a star. Exits 1 if none works.`,
-		Example: `  batchbox doctor`,
+		Example: `  batchbox doctor
+  batchbox doctor --json`,
 		GroupID: groupEngine,
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,19 +34,52 @@ func newDoctor(s *Streams, try func(context.Context) ([]server.RuntimeStatus, er
 			if err != nil {
 				return err
 			}
-			return printRuntimes(s, all)
+			if asJSON {
+				err = encodeRuntimes(s, all)
+			} else {
+				err = printRuntimes(s, all)
+			}
+			if err == nil && !slices.ContainsFunc(all, func(r server.RuntimeStatus) bool { return r.Chosen }) {
+				return &exitError{code: ExitFailed}
+			}
+			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array with an object for each runtime")
+	return cmd
+}
+
+// encodeRuntimes prints a JSON array with an object for each runtime.
+func encodeRuntimes(s *Streams, all []server.RuntimeStatus) error {
+	type status struct {
+		Name   string `json:"name"`
+		Works  bool   `json:"works"`
+		Chosen bool   `json:"chosen"`
+		Reason string `json:"reason,omitempty"` // why it does not work
+		*runtime.Capabilities
+	}
+	list := make([]status, len(all))
+	for i := range all {
+		r := &all[i]
+		list[i] = status{Name: r.Name, Works: r.Err == nil, Chosen: r.Chosen}
+		if r.Err != nil {
+			list[i].Reason = r.Err.Error()
+		} else {
+			list[i].Capabilities = &r.Capabilities
+		}
+	}
+	e := json.NewEncoder(s.Out)
+	e.SetIndent("", "  ")
+	return e.Encode(list)
 }
 
 func printRuntimes(s *Streams, all []server.RuntimeStatus) error {
-	chosen := false
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "  RUNTIME\tWORKS\tISOLATES\tENFORCES")
 	for _, r := range all {
 		star := " "
 		if r.Chosen {
-			star, chosen = "*", true
+			star = "*"
 		}
 		if r.Err != nil {
 			fmt.Fprintf(w, "%s %s\tno\t\t\n", star, r.Name)
@@ -80,9 +118,6 @@ func printRuntimes(s *Streams, all []server.RuntimeStatus) error {
 		for _, note := range r.Capabilities.Notes {
 			fmt.Fprintf(s.Out, "  - %s\n", note)
 		}
-	}
-	if !chosen {
-		return &exitError{code: ExitFailed}
 	}
 	return nil
 }

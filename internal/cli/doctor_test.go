@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 
@@ -43,5 +44,28 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("printed:\n%s\nwant:\n%s", out.String(), tc.want)
 			}
 		})
+	}
+}
+
+func TestDoctorJSON(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	cmd := newDoctor(&Streams{Out: &out}, func(context.Context) ([]server.RuntimeStatus, error) {
+		return []server.RuntimeStatus{
+			{Name: "native", Err: errors.New("no user namespaces")},
+			{Name: "process", Chosen: true, Capabilities: runtime.Capabilities{Rootfs: runtime.RootfsFlat, KillsDescendants: true}},
+		}, nil
+	})
+	cmd.SetArgs([]string{"--json"})
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	var got []map[string]any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatalf("%v in %s", err, out.String())
+	}
+	if len(got) != 2 || got[0]["works"] != false || got[0]["reason"] != "no user namespaces" || got[0]["rootfs"] != nil ||
+		got[1]["chosen"] != true || got[1]["rootfs"] != "flat" || got[1]["killsDescendants"] != true {
+		t.Errorf("printed %s", out.String())
 	}
 }

@@ -59,6 +59,7 @@ on, and the next engine on the same data directory takes them up again.`,
 	f.BoolVar(&o.config.Ephemeral, "ephemeral", false, "keep state in a temporary directory, and remove it and end all jobs in the end")
 	f.StringVar(&o.config.Account, "account-id", server.DefaultAccount, "`account` of callers whose access key is no account (twelve digits)")
 	f.StringVar(&o.config.Region, "region", server.DefaultRegion, "`region` of callers who sign for none")
+	f.BoolVar(&o.config.NoCPUQuota, "no-cpu-quota", false, "let containers use idle processors beyond their vCPU (on Fargate they can not)")
 	f.StringVar(&o.config.Runtime, "runtime", "auto", "`name` of the runtime that starts containers; auto takes the best that works here")
 	f.IntVar(&o.config.Limits.MaxTasks, "max-tasks", 0, "`number` of containers at a time, whatever the compute environments allow; 0 fits the machine")
 	f.BoolVar(&o.config.StrictECR, "strict-ecr", false, "refuse pushes to repositories that do not exist, as ECR does")

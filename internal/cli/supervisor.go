@@ -30,5 +30,6 @@ func newSupervisor(s *Streams, runF func(context.Context, server.SupervisorConfi
 	}
 	cmd.Flags().StringVar(&c.DataDir, "data-dir", "", "`directory` of the engine")
 	cmd.Flags().StringVar(&c.Runtime, "runtime", "auto", "`name` of the runtime that starts containers")
+	cmd.Flags().BoolVar(&c.NoCPUQuota, "no-cpu-quota", false, "do not limit processor time")
 	return cmd
 }

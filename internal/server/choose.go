@@ -14,6 +14,7 @@ import (
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/native"
 	"github.com/batchbox/batchbox/internal/runtime/process"
+	"github.com/batchbox/batchbox/internal/runtime/runc"
 )
 
 // RuntimeAuto takes the first runtime that works on this machine.
@@ -23,7 +24,9 @@ const RuntimeAuto = "auto"
 type runtimePlace struct {
 	stateDir string
 	owner    string
-	log      *slog.Logger
+	// noCPUQuota lets containers use idle processors beyond their vCPU.
+	noCPUQuota bool
+	log        *slog.Logger
 }
 
 // runtimeKind is a runtime batchbox knows by name.
@@ -37,7 +40,10 @@ type runtimeKind struct {
 // runtimeKinds are in the order in which RuntimeAuto tries them.
 var runtimeKinds = []runtimeKind{
 	{native.Name, true, func(ctx context.Context, at runtimePlace) (runtime.Runtime, error) {
-		return native.New(ctx, native.Options{StateDir: at.stateDir, Owner: at.owner, Log: at.log})
+		return native.New(ctx, native.Options{StateDir: at.stateDir, Owner: at.owner, NoCPUQuota: at.noCPUQuota, Log: at.log})
+	}},
+	{runc.Name, false, func(ctx context.Context, at runtimePlace) (runtime.Runtime, error) {
+		return runc.New(ctx, runc.Options{StateDir: at.stateDir, Owner: at.owner, NoCPUQuota: at.noCPUQuota, Log: at.log})
 	}},
 	{process.Name, true, func(context.Context, runtimePlace) (runtime.Runtime, error) {
 		return process.New(process.Options{Resolve: resolve})

@@ -35,6 +35,9 @@ type Config struct {
 	Account, Region string
 	// Runtime is "auto" or a runtime's name.
 	Runtime string
+	// NoCPUQuota lets containers use idle processors beyond their vCPU, where the runtime limits that at all; what they get
+	// when processors are scarce stays in proportion.
+	NoCPUQuota bool
 	// Limits are the engine's adjustments; MaxTasks 0 means a number fitting the machine.
 	Limits engine.Limits
 	// Rules are what a test may have differ from AWS; the zero value is AWS's behaviour.
@@ -50,8 +53,8 @@ type Config struct {
 	Secrets string
 	// ContainerEnv is added to every container's environment, NAME=VALUE.
 	ContainerEnv []string
-	// SupervisorCommand starts a supervisor; this program's own `supervisor` command if empty. The arguments --dir and
-	// --runtime are added.
+	// SupervisorCommand starts a supervisor; this program's own `supervisor` command if empty. The arguments
+	// --data-dir, --runtime and, if it is set, --no-cpu-quota are added.
 	SupervisorCommand []string
 	// Version is shown by the health page.
 	Version string

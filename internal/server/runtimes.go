@@ -58,13 +58,15 @@ func (e extraEnv) TaskEnded(string)                                             
 type SupervisorConfig struct {
 	DataDir string
 	Runtime string
-	Logger  *slog.Logger
+	// NoCPUQuota is Config's.
+	NoCPUQuota bool
+	Logger     *slog.Logger
 }
 
 // RunSupervisor is the supervisor process of a data directory, until it has nothing left to do.
 func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	dir := layout(cfg.DataDir)
-	rt, err := openRuntime(ctx, cfg.Runtime, runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), log: cfg.Logger})
+	rt, err := openRuntime(ctx, cfg.Runtime, runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, log: cfg.Logger})
 	if err != nil {
 		return err
 	}

@@ -192,6 +192,9 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 		command = []string{self, "supervisor"}
 	}
 	command = append(command[:len(command):len(command)], "--data-dir", string(s.dir), "--runtime", s.runtime.Name)
+	if s.cfg.NoCPUQuota {
+		command = append(command, "--no-cpu-quota")
+	}
 	owner, err := supervisor.NewClient(supervisor.ClientOptions{
 		Dir: s.dir.supervisor(), Command: command, Known: known, Reports: reports, Missing: missing, Logger: s.cfg.Logger,
 	})

@@ -32,14 +32,18 @@ type engine struct {
 	env   []string
 }
 
-// start starts an engine with an empty data directory and waits until it answers.
+// start starts an engine with an empty data directory and the runtime of the flag --runtime, and waits until it answers.
 func (b *bench) start(ctx context.Context, flags ...string) (*engine, error) {
+	return b.startWith(ctx, b.runtime, flags...)
+}
+
+func (b *bench) startWith(ctx context.Context, runtime string, flags ...string) (*engine, error) {
 	dir, err := os.MkdirTemp(b.dir, "data-")
 	if err != nil {
 		return nil, err
 	}
 	e := &engine{dir: dir}
-	e.cmd = exec.CommandContext(ctx, b.batchbox, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dir, "--runtime", b.runtime}, flags...)...)
+	e.cmd = exec.CommandContext(ctx, b.batchbox, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dir, "--runtime", runtime}, flags...)...)
 	e.cmd.Cancel = func() error { return e.cmd.Process.Signal(syscall.SIGTERM) }
 	e.cmd.Stderr = os.Stderr
 	out, err := e.cmd.StdoutPipe()
@@ -90,6 +94,19 @@ func (b *bench) stack(ctx context.Context, e *engine) error {
 	return nil
 }
 
+// with runs do on an engine that has the stack, and stops the engine.
+func (b *bench) with(ctx context.Context, runtime string, do func(*engine) error, flags ...string) error {
+	e, err := b.startWith(ctx, runtime, flags...)
+	if err != nil {
+		return err
+	}
+	err = b.stack(ctx, e)
+	if err == nil {
+		err = do(e)
+	}
+	return errors.Join(err, e.stop())
+}
+
 // The names of infra/local.
 const (
 	queueName      = "batchbox-local"
@@ -110,6 +127,8 @@ func (e *engine) submit(ctx context.Context, input string, size int) (string, er
 	return *out.JobId, nil
 }
 
+var errFailed = errors.New("FAILED")
+
 // wait polls until the job has SUCCEEDED.
 func (e *engine) wait(ctx context.Context, id string, pause time.Duration) (types.JobDetail, error) {
 	ticker := time.NewTicker(pause)
@@ -126,7 +145,7 @@ func (e *engine) wait(ctx context.Context, id string, pause time.Duration) (type
 		case types.JobStatusSucceeded:
 			return job, nil
 		case types.JobStatusFailed:
-			return job, fmt.Errorf("job %s FAILED: %s", id, aws.ToString(job.StatusReason))
+			return job, fmt.Errorf("job %s %w: %s", id, errFailed, aws.ToString(job.StatusReason))
 		}
 		select {
 		case <-ctx.Done():

@@ -50,6 +50,9 @@ type bench struct {
 // row is a line of the table.
 type row struct{ what, median, spread, against string }
 
+// note puts into the table that something was not measured, and why.
+func (b *bench) note(what, why string) { b.rows = append(b.rows, row{what, "not measured", "", why}) }
+
 type measure struct {
 	name string
 	run  func(*bench, context.Context) error
@@ -62,6 +65,9 @@ var measures = []measure{
 	{"submit", (*bench).submit},
 	{"first", (*bench).firstInstruction},
 	{"array", (*bench).array},
+	{"containers", (*bench).containers},
+	{"image", (*bench).largerImage},
+	{"supervisor", (*bench).supervisorMemory},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -74,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	f.IntVar(&b.runs, "runs", 3, "`number` of runs of each measure")
 	f.IntVar(&b.children, "children", 10000, "`number` of children of the array")
 	f.IntVar(&b.submits, "submits", 20000, "`number` of submissions by 16 clients")
-	f.StringVar(&only, "only", "", "measures to take, by `names`: fsync,start,idle,submit,first,array")
+	f.StringVar(&only, "only", "", "measures to take, by `names`: "+names())
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -103,6 +109,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 	}
 	return b.print(ctx, stdout)
+}
+
+func names() string {
+	var all []string
+	for _, m := range measures {
+		all = append(all, m.name)
+	}
+	return strings.Join(all, ",")
 }
 
 func choose(names string) ([]measure, error) {
