@@ -241,7 +241,10 @@ func checkEC2Resources(cr object) error {
 	if maxCPUs < minCPUs {
 		return Invalidf("maxvCpus should be greater than or equal to minvCpus.")
 	}
-	if d, ok := cr.integer("desiredvCpus"); ok && (d < minCPUs || d > maxCPUs) {
+	// Instances for minvCpus are wanted from the start, so desiredvCpus is never below it (acceptance test createSpot of the
+	// Terraform provider).
+	cr.setDefault("desiredvCpus", jsonInt(minCPUs))
+	if d, _ := cr.integer("desiredvCpus"); d < minCPUs || d > maxCPUs {
 		return Invalidf("desiredvCpus should be between minvCpus and maxvCpus.")
 	}
 	if b, ok := cr.integer("bidPercentage"); ok && (b < 0 || b > 100) {
@@ -427,13 +430,16 @@ func (ce *ComputeEnvironment) changeFargate(cr, change object) error {
 }
 
 // changeEC2 applies an update to an EC2 or SPOT environment: each member that differs replaces the present one, and
-// an empty string takes it away.
+// an empty string, a launchTemplate with empty names and empty tags take it away (API reference, ComputeResourceUpdate).
 //
 // unverified: the texts that refuse an infrastructure update; the rules are in the user guide, "Updating compute environments".
 func (ce *ComputeEnvironment) changeEC2(cr, change object, p Partition) error {
+	if t, ok := change.object("launchTemplate"); ok {
+		dropEmpty(t, "launchTemplateId", "launchTemplateName", "version")
+	}
 	infrastructure := false
 	for m, v := range change {
-		if reflect.DeepEqual(v, cr[m]) {
+		if reflect.DeepEqual(v, cr[m]) || takesAway(change, m) && !cr.has(m) {
 			delete(change, m)
 		} else if !slices.Contains(scalingMembers, m) {
 			infrastructure = true
@@ -457,11 +463,46 @@ func (ce *ComputeEnvironment) changeEC2(cr, change object, p Partition) error {
 	for m, v := range change {
 		switch {
 		case m == "updateToLatestImageVersion": // an order, not a property: Describe does not show it
-		case v == "":
+		case takesAway(change, m):
 			delete(cr, m)
 		default:
 			cr[m] = v
 		}
 	}
+	if !change.has("desiredvCpus") {
+		keepDesired(cr)
+	}
 	return ce.setComputeResources(cr)
+}
+
+// dropEmpty removes members that are empty strings.
+func dropEmpty(o object, names ...string) {
+	for _, n := range names {
+		if o[n] == "" {
+			delete(o, n)
+		}
+	}
+}
+
+// takesAway says whether member m of an update removes what it names.
+func takesAway(change object, m string) bool {
+	if change[m] == "" {
+		return true
+	}
+	o, ok := change.object(m)
+	return ok && (m == "launchTemplate" || m == "tags") && len(o) == 0
+}
+
+// keepDesired moves desiredvCpus no further than new bounds want: instances that are there stay when minvCpus falls
+// (acceptance test ComputeResources_minVCPUs of the Terraform provider).
+//
+// unverified: that it follows a lower maxvCpus at once.
+func keepDesired(cr object) {
+	desired, ok := cr.integer("desiredvCpus")
+	if !ok {
+		return // an environment stored before desiredvCpus was shown
+	}
+	minCPUs, _ := cr.integer("minvCpus")
+	maxCPUs, _ := cr.integer("maxvCpus")
+	cr["desiredvCpus"] = jsonInt(max(minCPUs, min(desired, maxCPUs)))
 }

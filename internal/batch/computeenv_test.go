@@ -112,6 +112,11 @@ func TestNewComputeEnvironment(t *testing.T) {
 		sameJSON(t, ce.ComputeResources, member(edit(ec2Env,
 			`computeResources.newer={"x":1.50}`, `computeResources.ec2Configuration=[{"imageType":"ECS_AL2023"}]`), "computeResources"))
 	})
+	t.Run("EC2 wants instances for minvCpus from the start", func(t *testing.T) {
+		t.Parallel()
+		ce := newEnv(t, ec2Env, `computeResources.minvCpus=2`, `-computeResources.desiredvCpus`)
+		sameJSON(t, []byte(member(ce.ComputeResources, "desiredvCpus")), "2")
+	})
 	t.Run("letter case of enumerations", func(t *testing.T) {
 		t.Parallel()
 		ce, err := NewComputeEnvironment(edit(fargateEnv, `type="managed"`, `state="enabled"`, `computeResources.type="fargate_spot"`), here, "u")
@@ -203,7 +208,7 @@ func TestUpdateComputeEnvironmentTexts(t *testing.T) {
 		{fargate, `{"computeResources":{"maxvCpus":-4}}`, "maxvCpus should be greater than or equal to 0."},
 		{ec2, `{"computeResources":{"desiredvCpus":3}}`, scaling},
 		{ec2, `{"computeResources":{"desiredvCpus":17}}`, "desiredvCpus should be between minvCpus and maxvCpus."},
-		{ec2, `{"computeResources":{"maxvCpus":3}}`, "desiredvCpus should be between minvCpus and maxvCpus."},
+		{ec2, `{"computeResources":{"maxvCpus":3,"desiredvCpus":5}}`, "desiredvCpus should be between minvCpus and maxvCpus."},
 		{ec2, `{"computeResources":{"instanceRole":""}}`, "Instance role is required."},
 		{ownRole, `{"computeResources":{"imageId":"ami-1"}}`, "Infrastructure updates need a Compute Environment with the service linked role."},
 		{bestFit, `{"computeResources":{"imageId":"ami-1"}}`, "Infrastructure updates are not supported for allocation strategy BEST_FIT."},
@@ -254,6 +259,36 @@ func TestUpdateComputeEnvironment(t *testing.T) {
 		next := update(t, ce, `{"computeResources":{"imageId":"","maxvCpus":32,"instanceTypes":["c5"],"updateToLatestImageVersion":true}}`)
 		want := edit(ec2Env, `computeResources.maxvCpus=32`, `computeResources.instanceTypes=["c5"]`, `computeResources.ec2Configuration=[{"imageType":"ECS_AL2023"}]`)
 		sameJSON(t, next.ComputeResources, member(want, "computeResources"))
+	})
+	t.Run("EC2: desiredvCpus stays within the bounds and does not fall with minvCpus", func(t *testing.T) {
+		t.Parallel()
+		ce := newEnv(t, ec2Env, `computeResources.minvCpus=0`, `computeResources.maxvCpus=4`, `-computeResources.desiredvCpus`)
+		for _, step := range []struct {
+			req     string
+			desired string
+		}{
+			{`{"state":"ENABLED"}`, "0"},
+			{`{"computeResources":{"maxvCpus":4,"minvCpus":4}}`, "4"},
+			{`{"computeResources":{"maxvCpus":4,"minvCpus":2}}`, "4"},
+			{`{"computeResources":{"maxvCpus":3}}`, "3"},
+		} {
+			ce = update(t, ce, step.req)
+			sameJSON(t, []byte(member(ce.ComputeResources, "desiredvCpus")), step.desired)
+		}
+	})
+	t.Run("EC2: what takes a member away, and that taking away what is not there is no infrastructure update", func(t *testing.T) {
+		t.Parallel()
+		const gone = `{"computeResources":{"maxvCpus":16,"launchTemplate":{"launchTemplateId":""},"ec2KeyPair":"","tags":{}}}`
+		ce := newEnv(t, ec2Env, `computeResources.launchTemplate={"launchTemplateId":"lt-1","version":"$Latest"}`, `computeResources.ec2KeyPair="k"`, `computeResources.tags={"a":"b"}`)
+		next := update(t, ce, gone)
+		for _, m := range []string{"launchTemplate", "ec2KeyPair", "tags"} {
+			if got := member(next.ComputeResources, m); string(got) != "null" {
+				t.Errorf("%s is still %s", m, got)
+			}
+		}
+		update(t, newEnv(t, ec2Env, `serviceRole="r"`, `-computeResources.tags`), gone)
+		next = update(t, ce, `{"computeResources":{"launchTemplate":{"launchTemplateId":"lt-1","version":""}}}`)
+		sameJSON(t, []byte(member(next.ComputeResources, "launchTemplate")), `{"launchTemplateId":"lt-1"}`)
 	})
 	t.Run("scaling needs no linked role", func(t *testing.T) {
 		t.Parallel()

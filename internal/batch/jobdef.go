@@ -175,6 +175,7 @@ func normaliseDefinition(doc object, platform string) {
 	}
 	if np, ok := doc.object("nodeProperties"); ok {
 		for _, r := range np.objects("nodeRangeProperties") {
+			r.setDefault("instanceTypes", []any{})
 			if c, ok := r.object("container"); ok {
 				normaliseContainer(c)
 			}

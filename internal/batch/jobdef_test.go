@@ -232,6 +232,7 @@ func TestDefinitionDocument(t *testing.T) {
 	}
 	want := edit(nodesDef, `parameters={}`, `propagateTags=false`, `containerOrchestrationType="ECS"`)
 	for i := range 2 {
+		want = edit(string(want), fmt.Sprintf("nodeProperties.nodeRangeProperties.%d.instanceTypes=[]", i))
 		for _, m := range []string{"environment", "mountPoints", "secrets", "ulimits", "volumes"} {
 			want = edit(string(want), fmt.Sprintf("nodeProperties.nodeRangeProperties.%d.container.%s=[]", i, m))
 		}

@@ -140,7 +140,8 @@ func (q *JobQueue) set(req object, p Partition) error {
 	return nil
 }
 
-// parseComputeOrder reads computeEnvironmentOrder into ascending order.
+// parseComputeOrder reads computeEnvironmentOrder and leaves the entries as they were sent: DescribeJobQueues shows them so
+// (the Terraform provider's acceptance test ComputeEnvironmentOrder_multiple, which sends orders 2, 1, 3, plans no change).
 func parseComputeOrder(entries []object, p Partition) ([]ComputeOrder, error) {
 	switch n := len(entries); {
 	case n == 0:
@@ -166,15 +167,24 @@ func parseComputeOrder(entries []object, p Partition) ([]ComputeOrder, error) {
 		names[name], orders[n] = true, true
 		order = append(order, ComputeOrder{Order: int(n), ComputeEnvironment: name})
 	}
-	slices.SortFunc(order, func(a, b ComputeOrder) int { return cmp.Compare(a.Order, b.Order) })
 	return order, nil
+}
+
+// Environments are the names of the queue's compute environments in the order in which they are tried: ascending by Order.
+func (q *JobQueue) Environments() []string {
+	byOrder := slices.SortedFunc(slices.Values(q.ComputeEnvironmentOrder), func(a, b ComputeOrder) int { return cmp.Compare(a.Order, b.Order) })
+	names := make([]string, len(byOrder))
+	for i, o := range byOrder {
+		names[i] = o.ComputeEnvironment
+	}
+	return names
 }
 
 const environmentNotAttachable = "Compute Environments must be created and valid before attaching them to a job queue"
 
 // AttachEnvironments checks that the queue may have its computeEnvironmentOrder, and returns the queue with its type, which
-// follows from the environments; a type that CreateJobQueue was given has to agree. envs are the environments of the order,
-// entry by entry, nil for one that does not exist.
+// follows from the environments; a type that CreateJobQueue was given has to agree. envs are the queue's Environments, nil
+// for one that does not exist.
 func AttachEnvironments(q JobQueue, envs []*ComputeEnvironment) (JobQueue, error) {
 	fargate := 0
 	for _, ce := range envs {

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -70,11 +71,14 @@ func TestNewJobQueue(t *testing.T) {
 	}
 	want := JobQueue{
 		Name: "q", State: Enabled, Status: StatusValid, StatusReason: "JobQueue Healthy", Priority: 10, SchedulingPolicy: "p",
-		ComputeEnvironmentOrder: []ComputeOrder{{1, "a"}, {2, "b"}}, Tags: map[string]string{"k": "v"},
+		ComputeEnvironmentOrder: []ComputeOrder{{2, "b"}, {1, "a"}}, Tags: map[string]string{"k": "v"},
 		TimeLimitActions: []JobStateTimeLimit{{"r", "RUNNABLE", 86400, "CANCEL"}},
 	}
 	if !reflect.DeepEqual(q, want) {
 		t.Errorf("got  %+v\nwant %+v", q, want)
+	}
+	if got := q.Environments(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("the environments are tried in the order %v", got)
 	}
 }
 

@@ -74,7 +74,7 @@ type JobQueue struct {
 	StatusReason            string              `json:"statusReason,omitempty"`
 	Priority                int                 `json:"priority"`
 	Type                    string              `json:"type,omitempty"`                    // jobQueueType: ECS, ECS_FARGATE, EKS, SAGEMAKER_TRAINING
-	ComputeEnvironmentOrder []ComputeOrder      `json:"computeEnvironmentOrder,omitempty"` // ascending by Order
+	ComputeEnvironmentOrder []ComputeOrder      `json:"computeEnvironmentOrder,omitempty"` // as sent; Environments sorts it
 	SchedulingPolicy        string              `json:"schedulingPolicy,omitempty"`        // name
 	TimeLimitActions        []JobStateTimeLimit `json:"jobStateTimeLimitActions,omitempty"`
 	Tags                    map[string]string   `json:"tags,omitempty"`

@@ -198,8 +198,8 @@ func (l *lab) resolve(name, members string) *batch.Spec {
 	s := l.core.Catalog().Section(home)
 	q := s.Queue(req.JobQueue)
 	var envs []*batch.ComputeEnvironment
-	for _, o := range q.ComputeEnvironmentOrder {
-		envs = append(envs, s.Environment(o.ComputeEnvironment))
+	for _, name := range q.Environments() {
+		envs = append(envs, s.Environment(name))
 	}
 	spec, err := batch.ResolveJob(raw, batch.Submission{Partition: home, Definition: s.Definition(req.JobDefinition, 0), Queue: q, Environments: envs})
 	if err != nil {

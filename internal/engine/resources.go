@@ -150,10 +150,11 @@ func (ev CreateJobQueue) apply(c *Core) (any, error) {
 
 // attach looks up the environments of a queue's order and checks that it may have them.
 func (p *partition) attach(jq *batch.JobQueue) ([]*environment, error) {
-	envs := make([]*environment, len(jq.ComputeEnvironmentOrder))
-	ces := make([]*batch.ComputeEnvironment, len(envs))
-	for i, o := range jq.ComputeEnvironmentOrder {
-		if env := p.envs[o.ComputeEnvironment]; env != nil {
+	names := jq.Environments()
+	envs := make([]*environment, len(names))
+	ces := make([]*batch.ComputeEnvironment, len(names))
+	for i, name := range names {
+		if env := p.envs[name]; env != nil {
 			envs[i], ces[i] = env, env.ComputeEnvironment
 		}
 	}

@@ -129,11 +129,12 @@ func (l *loaded) resource(rec ResourceRecord) error {
 		if err := decode(jq); err != nil {
 			return err
 		}
-		envs := make([]*environment, 0, len(jq.ComputeEnvironmentOrder))
-		for _, o := range jq.ComputeEnvironmentOrder {
-			env := p.envs[o.ComputeEnvironment]
+		names := jq.Environments()
+		envs := make([]*environment, 0, len(names))
+		for _, name := range names {
+			env := p.envs[name]
 			if env == nil {
-				return fmt.Errorf("engine: stored job queue %s names compute environment %s, which is not there", jq.Name, o.ComputeEnvironment)
+				return fmt.Errorf("engine: stored job queue %s names compute environment %s, which is not there", jq.Name, name)
 			}
 			envs = append(envs, env)
 		}

@@ -60,9 +60,10 @@ func submittedDefinition(p batch.Partition, s *engine.Section, member string) (*
 }
 
 func environments(s *engine.Section, q *batch.JobQueue) []*batch.ComputeEnvironment {
-	out := make([]*batch.ComputeEnvironment, 0, len(q.ComputeEnvironmentOrder))
-	for _, o := range q.ComputeEnvironmentOrder {
-		if ce := s.Environment(o.ComputeEnvironment); ce != nil {
+	names := q.Environments()
+	out := make([]*batch.ComputeEnvironment, 0, len(names))
+	for _, name := range names {
+		if ce := s.Environment(name); ce != nil {
 			out = append(out, ce)
 		}
 	}
