@@ -77,6 +77,10 @@ type Client struct {
 	asked     bool // shutdown has been sent on the present connection
 	stats     []chan Stats
 	statsSent []chan Stats
+	// inspects are to be sent; inspecting waits for answers, by id.
+	inspects    []inspect
+	inspecting  map[uint64]chan []runtime.ContainerState
+	lastInspect uint64
 }
 
 // known is a task of ours until it is acknowledged.
@@ -120,6 +124,8 @@ func NewClient(o ClientOptions) (*Client, error) {
 		wake:      make(chan struct{}, 1),
 		known:     make(map[string]*known),
 		unsettled: make(map[string]struct{}),
+
+		inspecting: make(map[uint64]chan []runtime.ContainerState),
 	}
 	c.ctx, c.leave = context.WithCancel(context.Background())
 	for _, key := range o.Known {
@@ -408,6 +414,11 @@ func (c *Client) disconnected() {
 		close(s)
 	}
 	c.stats, c.statsSent = nil, nil
+	for id, w := range c.inspecting {
+		delete(c.inspecting, id)
+		close(w)
+	}
+	c.inspects = nil
 }
 
 // greet exchanges hellos and receives what the supervisor has.

@@ -681,3 +681,35 @@ func TestList(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	b := serve(t, t.TempDir())
+	c := connect(t, b.dir)
+	c.start(taskOf("a/1", "side exit=3; main! block; late @main:COMPLETE"))
+	c.await(t, "a/1", runtime.Started, 1)
+	inspect := func(key string) ([]runtime.ContainerState, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return c.Inspect(ctx, key, true)
+	}
+	if states, err := inspect("other/1"); !errors.Is(err, ErrNoTask) {
+		t.Errorf("a task that is not there: %v, %v", states, err)
+	}
+	until(t, "the states are as they should be", func() bool {
+		states, err := inspect("a/1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(states) == 3 && states[1].Name == "main" && states[1].Status == runtime.StatusRunning && !states[1].StartedAt.IsZero() &&
+			states[2].Status == runtime.StatusCreated && states[2].StartedAt.IsZero()
+	})
+	if err := c.Stop([]StopRequest{{Key: "a/1"}}); err != nil {
+		t.Fatal(err)
+	}
+	c.ended(t, "a/1")
+	if states, err := inspect("a/1"); !errors.Is(err, ErrNoTask) {
+		t.Errorf("a task that has ended: %v, %v", states, err)
+	}
+	c.ack("a/1")
+}

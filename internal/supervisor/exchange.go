@@ -41,6 +41,7 @@ func (c *Client) listen(r *frameReader) (useful bool, err error) {
 			c.statsSent = nil
 			c.mu.Unlock()
 		}
+		c.inspected(a.Inspected)
 		c.hear(a.Reports)
 	}
 }
@@ -131,7 +132,8 @@ func (c *Client) take() *request {
 		q.Stats = true
 		c.statsSent, c.stats = append(c.statsSent, c.stats...), nil
 	}
-	if len(q.Start)+len(q.Stop)+len(q.Ack) == 0 && !q.Settled && q.Shutdown == nil && !q.Stats {
+	q.Inspect, c.inspects = c.inspects, nil
+	if len(q.Start)+len(q.Stop)+len(q.Ack)+len(q.Inspect) == 0 && !q.Settled && q.Shutdown == nil && !q.Stats {
 		return nil
 	}
 	c.seq++

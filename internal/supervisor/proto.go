@@ -54,7 +54,21 @@ type request struct {
 	// Settled says that every task from before this supervisor has been dealt with, so that it can call itself Intact.
 	Settled  bool      `json:"settled,omitempty"`
 	Stats    bool      `json:"stats,omitempty"`
+	Inspect  []inspect `json:"inspect,omitempty"`
 	Shutdown *shutdown `json:"shutdown,omitempty"`
+}
+
+// inspect asks how the containers of a task are. The answer bears its ID.
+type inspect struct {
+	ID    uint64 `json:"id"`
+	Key   string `json:"key"`
+	Usage bool   `json:"usage,omitempty"`
+}
+
+// inspected answers inspect; Containers is empty for a task that is not known or has ended.
+type inspected struct {
+	ID         uint64                   `json:"id"`
+	Containers []runtime.ContainerState `json:"containers,omitempty"`
 }
 
 // shutdown stops every task and ends the supervisor.
@@ -69,9 +83,10 @@ type answer struct {
 	Listed bool        `json:"listed,omitempty"`
 	Tasks  []TaskState `json:"tasks,omitempty"`
 	// Done is the Seq of the last request that has been dealt with.
-	Done    uint64           `json:"done,omitempty"`
-	Reports []runtime.Report `json:"reports,omitempty"`
-	Stats   *Stats           `json:"stats,omitempty"`
+	Done      uint64           `json:"done,omitempty"`
+	Reports   []runtime.Report `json:"reports,omitempty"`
+	Stats     *Stats           `json:"stats,omitempty"`
+	Inspected []inspected      `json:"inspected,omitempty"`
 }
 
 // writeFrame sends v.

@@ -350,8 +350,13 @@ func (s *server) serve(c *session, r *frameReader) error {
 			default: // it is ending already
 			}
 		}
+		found := make([]inspected, 0, len(q.Inspect))
+		for _, i := range q.Inspect {
+			found = append(found, inspected{ID: i.ID, Containers: s.keeper.Inspect(i.Key, i.Usage)})
+		}
 		c.post(func(a *answer) {
 			a.Done = q.Seq
+			a.Inspected = append(a.Inspected, found...)
 			if q.Stats {
 				stats := s.keeper.Stats()
 				a.Stats = &stats

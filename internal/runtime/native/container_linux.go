@@ -121,6 +121,14 @@ func (c *container) signal(sig syscall.Signal) error {
 	return nil
 }
 
+// Usage implements runtime.Meter.
+func (c *container) Usage() (*runtime.Usage, error) {
+	if c.group == nil {
+		return nil, errors.New("there are no control groups to count what a container uses")
+	}
+	return c.group.Usage()
+}
+
 // Wait implements runtime.Handle.
 func (c *container) Wait() runtime.Exit {
 	<-c.ended

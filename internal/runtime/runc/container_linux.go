@@ -282,6 +282,14 @@ func (c *container) send(sig uint64) error {
 	return nil
 }
 
+// Usage implements runtime.Meter.
+func (c *container) Usage() (*runtime.Usage, error) {
+	if c.r.groups == nil {
+		return nil, errors.New("there are no control groups to count what a container uses")
+	}
+	return c.r.groups.Get(c.name).Usage()
+}
+
 // Wait implements runtime.Handle.
 func (c *container) Wait() runtime.Exit {
 	<-c.ended

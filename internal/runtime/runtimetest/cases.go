@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -375,5 +376,32 @@ func (s *suite) mounts(t *testing.T) {
 	s.start(t, with(tmpfs, "write", "/scratch/small", "text")).want(0)
 	if got := s.start(t, with(tmpfs, "write", "/scratch/large", strings.Repeat("x", 100_000))).want(0); got != "written\n" {
 		t.Errorf("output %q", got)
+	}
+}
+
+// usage checks what a runtime tells of a running container, if it tells anything: a Handle may be no Meter.
+func (s *suite) usage(t *testing.T) {
+	const mib = 20
+	c := s.start(t, s.spec("hog", strconv.Itoa(mib)))
+	c.says("ready")
+	m, ok := c.Handle.(runtime.Meter)
+	if !ok {
+		t.Skip("the runtime does not measure")
+	}
+	before, err := m.Usage()
+	if err != nil && !s.caps.MemoryLimit && s.caps.Isolated {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.caps.MemoryLimit && before.MemoryLimit != 256<<20 {
+		t.Errorf("memory limit %d", before.MemoryLimit)
+	}
+	if before.Memory < mib<<20 || before.PIDs < 1 || before.At.IsZero() {
+		t.Errorf("a container that holds %d MiB: %+v", mib, before)
+	}
+	if before.CPU < 0 || before.CPU > time.Minute {
+		t.Errorf("processor time %v", before.CPU)
 	}
 }

@@ -110,6 +110,7 @@ func (s *suite) parallel(t *testing.T) {
 		{"ReadonlyRootfs", unless(s.caps.ReadonlyRootfs, "ReadonlyRootfs"), s.readonlyRootfs},
 		{"PrivateRootfs", unless(s.caps.Isolated, "Isolated"), s.privateRootfs},
 		{"Mounts", unless(s.caps.Mounts, "Mounts"), s.mounts},
+		{"Usage", "", s.usage},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.skip != "" {
