@@ -6,12 +6,11 @@ import (
 	"github.com/batchbox/batchbox/internal/awswire"
 )
 
-// What can't be made here is described as it is: there is none. Clients ask, for one, whether a network interface is left in
-// a subnet before they delete it.
+// What can't be made here is described as it is: there is none. Clients ask, for one, whether an instance is left in a
+// security group before they delete it.
 
 func (a *api) absentOperations() []awswire.Operation {
 	return []awswire.Operation{
-		absent(a, "DescribeNetworkInterfaces", "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID %s does not exist", networkInterfaces{none}),
 		absent(a, "DescribeInstances", "InvalidInstanceID.NotFound", "The instance ID %s does not exist", instances{none}),
 		absent(a, "DescribeVpnGateways", "InvalidVpnGatewayID.NotFound", "The vpnGateway ID %s does not exist", vpnGateways{none}),
 		absent(a, "DescribeVpcPeeringConnections", "InvalidVpcPeeringConnectionID.NotFound", "The vpcPeeringConnection ID %s does not exist", peerings{none}),
@@ -26,7 +25,6 @@ type absentInput struct {
 	Filters                      []Filter `ec2:"Filter"`
 	InstanceIds                  []string `ec2:"InstanceId"`
 	MaxResults                   *int32
-	NetworkInterfaceIds          []string `ec2:"NetworkInterfaceId"`
 	NextToken                    *string
 	VpcPeeringConnectionIds      []string `ec2:"VpcPeeringConnectionId"`
 	VpnGatewayIds                []string `ec2:"VpnGatewayId"`
@@ -38,9 +36,6 @@ type nothing struct{}
 var none = []nothing{}
 
 type (
-	networkInterfaces struct {
-		NetworkInterfaces []nothing `awswire:"networkInterfaceSet"`
-	}
 	instances struct {
 		Reservations []nothing `awswire:"reservationSet"`
 	}
@@ -58,7 +53,7 @@ type (
 // absent makes an operation that shows nothing, and says of whatever is named that it does not exist.
 func absent[Out any](a *api, name, code, text string, empty Out) awswire.Operation {
 	return view(a, name, func(_ *tx, in *absentInput) (*Out, error) {
-		if ids := slices.Concat(in.NetworkInterfaceIds, in.InstanceIds, in.VpnGatewayIds, in.VpcPeeringConnectionIds, in.EgressOnlyInternetGatewayIds); len(ids) > 0 {
+		if ids := slices.Concat(in.InstanceIds, in.VpnGatewayIds, in.VpcPeeringConnectionIds, in.EgressOnlyInternetGatewayIds); len(ids) > 0 {
 			return nil, refuse(code, text, quote(ids))
 		}
 		return &empty, nil

@@ -212,7 +212,12 @@ func deleteGroup(t *tx, in *groupInput) (*deleteGroupOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(endpoints, func(e *endpoint) bool { return slices.Contains(e.Groups, g.ID) }) {
+	interfaces, err := all[networkInterface](t, &kindInterface)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(endpoints, func(e *endpoint) bool { return slices.Contains(e.Groups, g.ID) }) ||
+		slices.ContainsFunc(interfaces, func(n *networkInterface) bool { return slices.Contains(n.Groups, g.ID) }) {
 		return nil, refuse("DependencyViolation", "resource %s has a dependent object", g.ID)
 	}
 	return &deleteGroupOutput{GroupId: ptr(g.ID), Return: ptr(true)}, t.delete(&kindGroup, g)

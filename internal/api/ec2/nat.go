@@ -2,7 +2,6 @@ package ec2
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -324,9 +323,15 @@ func createNAT(t *tx, in *createNATInput) (*createNATOutput, error) {
 	default:
 		return nil, invalid("Value (%s) for parameter ConnectivityType is invalid.", *in.ConnectivityType)
 	}
-	if n.PrivateIP, err = privateAddress(s, nats, in.PrivateIpAddress); err != nil {
+	free, err := t.freeAddresses(s)
+	if err != nil {
 		return nil, err
 	}
+	ips, err := free.take([]string{str(in.PrivateIpAddress)})
+	if err != nil {
+		return nil, err
+	}
+	n.PrivateIP = ips[0]
 	if n.Tags, err = specified(in.TagSpecifications, kindNAT.typ); err != nil {
 		return nil, err
 	}
@@ -334,35 +339,6 @@ func createNAT(t *tx, in *createNATInput) (*createNATOutput, error) {
 		return nil, err
 	}
 	return &createNATOutput{NatGateway: ptr(n.show())}, t.put(&kindNAT, n)
-}
-
-// privateAddress gives the address asked for, or the first free one after the four that EC2 keeps.
-func privateAddress(s *subnet, nats []*natGateway, wanted *string) (string, error) {
-	b, err := netip.ParsePrefix(s.Block)
-	if err != nil {
-		return "", fmt.Errorf("subnet %s: %w", s.ID, err)
-	}
-	taken := func(ip string) bool {
-		return slices.ContainsFunc(nats, func(n *natGateway) bool { return n.Subnet == s.ID && n.PrivateIP == ip })
-	}
-	if wanted != nil {
-		ip, err := netip.ParseAddr(*wanted)
-		if err != nil || !b.Contains(ip) || taken(*wanted) {
-			return "", invalid("Invalid private IP address '%s' for subnet %s", *wanted, s.ID) // unverified text
-		}
-		return *wanted, nil
-	}
-	ip := b.Addr()
-	for range 4 {
-		ip = ip.Next()
-	}
-	for taken(ip.String()) {
-		ip = ip.Next()
-	}
-	if !b.Contains(ip.Next()) {
-		return "", refuse("InsufficientFreeAddressesInSubnet", "The specified subnet does not have enough free addresses to satisfy the request.")
-	}
-	return ip.String(), nil
 }
 
 type natInput struct {

@@ -2,6 +2,7 @@ package ec2_test
 
 import (
 	"fmt"
+	"regexp"
 	"testing"
 )
 
@@ -164,4 +165,84 @@ func TestImages(t *testing.T) {
 	}
 	c.same("one's own", c.call("DescribeImages", "Owner.1", "self").texts("imagesSet/item/name"), "")
 	c.refused("InvalidAMIID.NotFound", "The image id '[ami-0123456789abcdef0]' does not exist", "DescribeImages", "ImageId.1", "ami-0123456789abcdef0")
+}
+
+// TestNetworkInterface goes Terraform's way through aws_network_interface: create with addresses, read, change, delete.
+func TestNetworkInterface(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	vpc := c.call("CreateVpc", "CidrBlock", "10.1.0.0/16").text("vpc/vpcId")
+	subnet := c.call("CreateSubnet", "VpcId", vpc, "CidrBlock", "10.1.1.0/28", "AvailabilityZone", "eu-west-1b").text("subnet/subnetId")
+	own := c.call("DescribeSecurityGroups", filtered("vpc-id", vpc)...).text("securityGroupInfo/item/groupId")
+	group := c.call("CreateSecurityGroup", "GroupName", "g", "GroupDescription", "d", "VpcId", vpc).text("groupId")
+
+	created := c.call("CreateNetworkInterface", append(tagged("network-interface", "Name", "n"), "ClientToken", "token", "SubnetId", subnet, "Description", "front",
+		"PrivateIpAddresses.1.PrivateIpAddress", "10.1.1.5", "PrivateIpAddresses.1.Primary", "true", "PrivateIpAddresses.2.PrivateIpAddress", "10.1.1.4",
+		"SecurityGroupId.1", group)...)
+	id := created.text("networkInterface/networkInterfaceId")
+	c.same("ClientToken", created.text("clientToken"), "token")
+	read := func() *node {
+		t.Helper()
+		return c.call("DescribeNetworkInterfaces", "NetworkInterfaceId.1", id).all("networkInterfaceSet/item")[0]
+	}
+	got := read()
+	for path, want := range map[string]string{
+		"networkInterfaceId": id, "status": "available", "interfaceType": "interface", "description": "front", "subnetId": subnet, "vpcId": vpc, "ownerId": account,
+		"availabilityZone": "eu-west-1b", "privateIpAddress": "10.1.1.5", "privateDnsName": "ip-10-1-1-5.eu-west-1.compute.internal", "sourceDestCheck": "true",
+		"privateIpAddressesSet/item/privateIpAddress": "10.1.1.5 10.1.1.4", "privateIpAddressesSet/item/primary": "true false",
+		"groupSet/item/groupId": group, "groupSet/item/groupName": "g", "tagSet/item/value": "n", "attachment": "", "association": "", "ipv6AddressesSet/item": "",
+	} {
+		c.same(path, got.texts(path), want)
+	}
+	c.same("addresses left", c.call("DescribeSubnets", "SubnetId.1", subnet).text("subnetSet/item/availableIpAddressCount"), "9")
+	if mac := got.text("macAddress"); !regexp.MustCompile(`^02(:[0-9a-f]{2}){5}$`).MatchString(mac) {
+		t.Errorf("MAC address %q", mac)
+	}
+
+	c.call("ModifyNetworkInterfaceAttribute", "NetworkInterfaceId", id, "SourceDestCheck.Value", "false")
+	c.call("ModifyNetworkInterfaceAttribute", "NetworkInterfaceId", id, "Description.Value", "")
+	c.call("ModifyNetworkInterfaceAttribute", "NetworkInterfaceId", id, "SecurityGroupId.1", own, "SecurityGroupId.2", group)
+	assigned := c.call("AssignPrivateIpAddresses", "NetworkInterfaceId", id, "SecondaryPrivateIpAddressCount", "2")
+	c.same("assigned", assigned.texts("assignedPrivateIpAddressesSet/item/privateIpAddress"), "10.1.1.6 10.1.1.7")
+	c.call("UnassignPrivateIpAddresses", "NetworkInterfaceId", id, "PrivateIpAddress.1", "10.1.1.4", "PrivateIpAddress.2", "10.1.1.7")
+	got = read()
+	for path, want := range map[string]string{
+		"sourceDestCheck": "false", "description": "", "groupSet/item/groupName": "default g", "privateIpAddressesSet/item/privateIpAddress": "10.1.1.5 10.1.1.6",
+	} {
+		c.same(path, got.texts(path), want)
+	}
+	c.same("by group", c.call("DescribeNetworkInterfaces", filtered("group-id", group)...).text("networkInterfaceSet/item/networkInterfaceId"), id)
+	c.same("by attachment", c.call("DescribeNetworkInterfaces", filtered("attachment.instance-owner-id", "amazon-aws")...).texts("networkInterfaceSet/item/networkInterfaceId"), "")
+
+	other := c.call("CreateNetworkInterface", "SubnetId", subnet, "SecondaryPrivateIpAddressCount", "1")
+	c.same("chosen addresses", other.texts("networkInterface/privateIpAddressesSet/item/privateIpAddress"), "10.1.1.4 10.1.1.7")
+	c.same("its group", other.texts("networkInterface/groupSet/item/groupId"), own)
+	foreign := c.group("foreign")
+	for _, tc := range []struct {
+		code, text, action string
+		parameters         []string
+	}{
+		{"InvalidIPAddress.InUse", "Address 10.1.1.5 is in use.", "CreateNetworkInterface", []string{"SubnetId", subnet, "PrivateIpAddress", "10.1.1.5"}},
+		{"InvalidParameterValue", "Address 10.1.1.3 does not fall within the subnet's address range", "CreateNetworkInterface", []string{"SubnetId", subnet, "PrivateIpAddress", "10.1.1.3"}},
+		{"InvalidParameterValue", "Address 10.1.1.15 does not fall within the subnet's address range", "CreateNetworkInterface", []string{"SubnetId", subnet, "PrivateIpAddress", "10.1.1.15"}},
+		{"InsufficientFreeAddressesInSubnet", "The specified subnet does not have enough free addresses to satisfy the request.", "CreateNetworkInterface",
+			[]string{"SubnetId", subnet, "SecondaryPrivateIpAddressCount", "7"}},
+		{"InvalidSubnetID.NotFound", "The subnet ID 'subnet-0123456789abcdef0' does not exist", "CreateNetworkInterface", []string{"SubnetId", "subnet-0123456789abcdef0"}},
+		{"InvalidParameter", "Security group " + foreign + " and subnet " + subnet + " belong to different networks.", "CreateNetworkInterface", []string{"SubnetId", subnet, "SecurityGroupId.1", foreign}},
+		{"UnsupportedOperation", "batchbox's VPCs have no IPv6 addresses.", "CreateNetworkInterface", []string{"SubnetId", subnet, "Ipv6AddressCount", "1"}},
+		{"InvalidParameterValue", "Some of the addresses '10.1.1.5' are not secondary addresses of interface " + id, "UnassignPrivateIpAddresses", []string{"NetworkInterfaceId", id, "PrivateIpAddress.1", "10.1.1.5"}},
+		{"DependencyViolation", "The subnet '" + subnet + "' has dependencies and cannot be deleted.", "DeleteSubnet", []string{"SubnetId", subnet}},
+		{"DependencyViolation", "resource " + group + " has a dependent object", "DeleteSecurityGroup", []string{"GroupId", group}},
+	} {
+		c.refused(tc.code, tc.text, tc.action, tc.parameters...)
+	}
+	c.call("CreateTags", "ResourceId.1", id, "Tag.1.Key", "k", "Tag.1.Value", "v")
+	c.same("tags", read().texts("tagSet/item/key"), "Name k")
+	for _, id := range []string{id, other.text("networkInterface/networkInterfaceId")} {
+		c.call("DeleteNetworkInterface", "NetworkInterfaceId", id)
+		c.refused("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '"+id+"' does not exist", "DescribeNetworkInterfaces", "NetworkInterfaceId.1", id)
+		c.refused("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '"+id+"' does not exist", "DeleteNetworkInterface", "NetworkInterfaceId", id)
+	}
+	c.call("DeleteSecurityGroup", "GroupId", group)
+	c.call("DeleteSubnet", "SubnetId", subnet)
 }

@@ -43,6 +43,7 @@ var (
 	kindAddress   = kind{"ec2-address", "eipalloc-", "elastic-ip", "InvalidAllocationID", "allocation ID", func() record { return &address{} }}
 	kindNAT       = kind{"ec2-nat-gateway", "nat-", "natgateway", "NatGateway", "NAT gateway", func() record { return &natGateway{} }}
 	kindEndpoint  = kind{"ec2-vpc-endpoint", "vpce-", "vpc-endpoint", "InvalidVpcEndpointId", "Vpc Endpoint Id", func() record { return &endpoint{} }}
+	kindInterface = kind{"ec2-network-interface", "eni-", "network-interface", "InvalidNetworkInterfaceID", "networkInterface ID", func() record { return &networkInterface{} }}
 	kindPlacement = kind{"ec2-placement-group", "pg-", "placement-group", "InvalidPlacementGroup", "Placement Group", func() record { return &placementGroup{} }}
 )
 
@@ -50,6 +51,7 @@ var (
 // and live in their group.
 var kinds = []kind{
 	kindVPC, kindSubnet, kindGateway, kindTable, kindACL, kindDHCP, kindGroup, kindKey, kindTemplate, kindPlacement, kindAddress, kindNAT, kindEndpoint,
+	kindInterface,
 }
 
 // unknown is the error of an id that does not exist.

@@ -47,7 +47,7 @@ func New(o Options) *awswire.Service {
 	}
 	for _, group := range [][]awswire.Operation{
 		a.vpcOperations(), a.subnetOperations(), a.gatewayOperations(), a.routeOperations(), a.groupOperations(), a.ruleOperations(),
-		a.aclOperations(), a.addressOperations(), a.endpointOperations(), a.imageOperations(), a.placeOperations(), a.keyOperations(), a.templateOperations(), a.placementOperations(), a.tagOperations(), a.absentOperations(),
+		a.aclOperations(), a.addressOperations(), a.endpointOperations(), a.interfaceOperations(), a.imageOperations(), a.placeOperations(), a.keyOperations(), a.templateOperations(), a.placementOperations(), a.tagOperations(), a.absentOperations(),
 	} {
 		s.Operations = append(s.Operations, group...)
 	}
@@ -62,7 +62,7 @@ func refusedOperations() map[string]string {
 		"batchbox runs containers and no instances": {
 			"RunInstances", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances", "RequestSpotInstances", "RequestSpotFleet", "CreateFleet",
 			"CreateImage", "RegisterImage", "CreateVolume", "AttachVolume", "CreateSnapshot", "DescribeInstanceTypes", "DescribeInstanceTypeOfferings",
-			"CreateNetworkInterface", "AttachNetworkInterface", "AllocateHosts", "CreateCapacityReservation",
+			"AttachNetworkInterface", "DetachNetworkInterface", "AllocateHosts", "CreateCapacityReservation",
 		},
 		"batchbox has no network behind its VPCs": {
 			"AssociateAddress", "DisassociateAddress", "CreateVpcPeeringConnection", "CreateVpnGateway", "CreateVpnConnection", "CreateCustomerGateway",

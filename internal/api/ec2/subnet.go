@@ -275,7 +275,12 @@ func deleteSubnet(t *tx, in *subnetInput) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
+	interfaces, err := all[networkInterface](t, &kindInterface)
+	if err != nil {
+		return nil, err
+	}
 	if slices.ContainsFunc(nats, func(n *natGateway) bool { return n.Subnet == s.ID }) ||
+		slices.ContainsFunc(interfaces, func(n *networkInterface) bool { return n.Subnet == s.ID }) ||
 		slices.ContainsFunc(endpoints, func(e *endpoint) bool { return slices.Contains(e.Subnets, s.ID) }) {
 		return nil, refuse("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", s.ID)
 	}
@@ -312,9 +317,19 @@ func describeSubnets(t *tx, in *describeSubnetsInput) (*describeSubnetsOutput, e
 	if err != nil {
 		return nil, err
 	}
+	interfaces, err := all[networkInterface](t, &kindInterface)
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]int32{}
+	for _, n := range interfaces {
+		used[n.Subnet] += int32(len(n.IPs))
+	}
 	var list []Subnet
 	for _, s := range subnets {
-		list = append(list, s.show(t))
+		shown := s.show(t)
+		*shown.AvailableIpAddressCount -= used[s.ID]
+		list = append(list, shown)
 	}
 	if list, err = pick(list, in.SubnetIds, &kindSubnet, subnetLook.key); err != nil {
 		return nil, err
