@@ -26,6 +26,11 @@ lint: ## Run the linters: golangci-lint, go vet on every platform, shellcheck
 e2e: ## Run the main job from nothing to nothing
 	scripts/run-e2e.sh
 
+.PHONY: crash
+crash: build ## Kill engine and supervisor 200 times, under each runtime, over arrays of 1,000 jobs
+	BATCHBOX_CRASH_KILLS=200 BATCHBOX_CRASH_CHILDREN=1000 BATCHBOX_CRASH_PROGRAM=$(CURDIR)/bin/batchbox \
+		go test -count=1 -v -timeout 60m -run TestKill ./tests/crash
+
 .PHONY: bench
 bench: ## Measure, and print the figures of docs/performance.md
 	scripts/bench.sh

@@ -121,7 +121,7 @@ func listen(conn *net.UnixConn) (answer []byte, mount *os.File, err error) {
 			}
 			mount = f
 		}
-		answer = append(answer, buf[:n]...)
+		answer = append(answer, buf[:max(n, 0)]...) // it is -1 with an error, such as that the init was killed with something unread
 		if errors.Is(err, io.EOF) || err == nil && n == 0 {
 			return answer, mount, nil
 		}

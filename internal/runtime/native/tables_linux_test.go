@@ -1,6 +1,7 @@
 package native
 
 import (
+	"errors"
 	"math"
 	"os"
 	"strings"
@@ -165,5 +166,29 @@ func TestNewRefusesWhatCanNotWork(t *testing.T) {
 			t.Errorf("%s: it works", name)
 			_ = r.Close()
 		}
+	}
+}
+
+// TestListenToKilled: an init that is killed before it has read its instructions resets the connection; that is an error of
+// its container, and nothing else's.
+func TestListenToKilled(t *testing.T) {
+	t.Parallel()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := unixConn(pair[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	if _, err := ours.Write([]byte("instructions")); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Close(pair[1]); err != nil {
+		t.Fatal(err)
+	}
+	if answer, mount, err := listen(ours); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("listen returned %q, %v, %v", answer, mount, err)
 	}
 }

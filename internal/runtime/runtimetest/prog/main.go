@@ -98,6 +98,19 @@ func main() {
 		_, err = f.WriteString(args[1] + "\n")
 		check(err)
 		time.Sleep(time.Duration(number(args[2])) * time.Millisecond)
+	case "record": // FILE LINES MS: adds START to the file with the job's id and attempt, writes so many numbered lines, half of them after so many milliseconds, and adds END
+		record(args[0], number(args[1]), time.Duration(number(args[2]))*time.Millisecond)
+	case "fork-bomb": // starts itself twice without end, and those start themselves twice
+		for {
+			for range 2 {
+				_ = self("fork-bomb").Start() // past the limit it fails
+			}
+		}
+	case "files": // DIR N: makes so many files
+		for i := range number(args[1]) {
+			check(os.WriteFile(fmt.Sprintf("%s/%06d", args[0], i), nil, 0o600))
+		}
+		fmt.Println("made")
 	case "read": // FILE: copies it to stdout
 		f, err := os.Open(args[0])
 		check(err)
@@ -111,6 +124,23 @@ func main() {
 		fmt.Fprintf(os.Stderr, "unknown: %q\n", os.Args[1:])
 		os.Exit(64)
 	}
+}
+
+func record(file string, lines int, pause time.Duration) {
+	// One write of a line to a file opened for appending comes whole, whoever else writes.
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	check(err)
+	who := os.Getenv("AWS_BATCH_JOB_ID") + " " + os.Getenv("AWS_BATCH_JOB_ATTEMPT") + "\n"
+	_, err = f.WriteString("START " + who)
+	check(err)
+	for i := range lines {
+		if i == lines/2 {
+			time.Sleep(pause)
+		}
+		fmt.Println("line", i)
+	}
+	_, err = f.WriteString("END " + who)
+	check(err)
 }
 
 func forever() {
