@@ -283,7 +283,11 @@ func (c *Client) run() {
 		if err == nil || c.ctx.Err() != nil {
 			continue
 		}
-		c.log.Warn("supervisor", "err", err)
+		level := slog.LevelWarn
+		if c.need() != supervisor {
+			level = slog.LevelDebug // it was told to end, or had nothing of ours left
+		}
+		c.log.Log(c.ctx, level, "supervisor", "err", err)
 		c.pause(pause)
 		pause = min(max(2*pause, minConnectPause), maxConnectPause)
 	}
