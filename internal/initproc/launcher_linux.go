@@ -135,7 +135,7 @@ func (l *launcher) measure(requests <-chan *Request) {
 	for r := range requests {
 		var err error
 		e := &Event{Kind: EventMeasured, ID: r.ID}
-		if e.Bytes, err = diskUsage(r.Path); err != nil {
+		if e.Bytes, err = DiskUsage(r.Path); err != nil {
 			e.Text = err.Error()
 		}
 		_ = l.send(e, -1) // if the runtime is gone, so is everything soon
@@ -282,8 +282,8 @@ func (l *launcher) ended(pid int, ws unix.WaitStatus) {
 	}
 }
 
-// diskUsage is what the files under a directory occupy. Files that vanish meanwhile are not counted.
-func diskUsage(dir string) (uint64, error) {
+// DiskUsage is what the files under a directory occupy. Files that vanish meanwhile are not counted.
+func DiskUsage(dir string) (uint64, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
@@ -303,7 +303,7 @@ func diskUsage(dir string) (uint64, error) {
 		}
 		sum += uint64(st.Blocks) * 512
 		if e.IsDir() {
-			n, err := diskUsage(path)
+			n, err := DiskUsage(path)
 			if err != nil {
 				return 0, err
 			}

@@ -35,12 +35,31 @@ func (l *Launcher) compose(ctx context.Context, st engine.StartTask) (runtime.Ta
 			"batchbox.job-queue": st.Spec.Queue, "batchbox.account": st.Partition.Account, "batchbox.region": st.Partition.Region,
 		},
 	}
+	if err := l.checkSharing(st.Task); err != nil {
+		return task, &containerError{0, err}
+	}
 	for i := range st.Task.Containers {
 		if err := l.container(ctx, st, i, &task.Containers[i]); err != nil {
 			return task, &containerError{i, err}
 		}
 	}
 	return task, nil
+}
+
+// checkSharing refuses tasks that want to share what no runtime that isolates can share.
+func (l *Launcher) checkSharing(task *batch.TaskView) error {
+	if !l.cfg.Isolated {
+		return nil // there is nothing that is not shared
+	}
+	for _, m := range []struct{ member, value, what string }{
+		{"pidMode", task.PIDMode, "processes"}, {"ipcMode", task.IPCMode, "shared memory"},
+	} {
+		if m.value == "host" || m.value == "task" && len(task.Containers) > 1 {
+			return &runtime.StartError{Kind: runtime.KindCannotCreate, Err: fmt.Errorf(
+				"%s %s is not supported: batchbox gives every container %s of its own", m.member, m.value, m.what)}
+		}
+	}
+	return nil
 }
 
 // container fills in one container of the task.

@@ -80,6 +80,8 @@ type Config struct {
 	Volumes Volumes
 	// StopTimeout is the time between the stop signal and SIGKILL where the definition does not say; 0 is AWS's 30 s.
 	StopTimeout time.Duration
+	// Isolated: the runtime gives each container processes and shared memory of its own, and can't let them share.
+	Isolated bool
 	// PrivateNetwork gives each task a network of its own.
 	PrivateNetwork bool
 	Clock          interface{ Now() time.Time }

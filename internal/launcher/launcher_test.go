@@ -280,6 +280,52 @@ func TestHostVolumes(t *testing.T) {
 	}
 }
 
+// A volume of no kind is the task's own, which whoever starts the containers makes.
+func TestOwnVolumes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, launcher.Config{Volumes: launcher.Volumes{Supported: true}})
+	c := r.start(t, job(t, `,"volumes":[{"name":"v"}],"mountPoints":[{"sourceVolume":"v","containerPath":"/data","readOnly":true}]`))
+	if want := []runtime.Mount{{Volume: "v", Target: "/data", ReadOnly: true}}; !slices.EqualFunc(c.Mounts, want, func(a, b runtime.Mount) bool {
+		return a.Volume == b.Volume && a.Source == b.Source && a.Target == b.Target && a.ReadOnly == b.ReadOnly
+	}) {
+		t.Errorf("mounts %+v", c.Mounts)
+	}
+}
+
+func TestSharedNamespacesAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		isolated   bool
+		pid, ipc   string
+		containers int
+		want       string
+	}{
+		{true, "task", "", 1, ""},
+		{true, "task", "", 2, "CannotCreateContainerError: pidMode task is not supported: batchbox gives every container processes of its own"},
+		{true, "host", "", 1, "CannotCreateContainerError: pidMode host is not supported: batchbox gives every container processes of its own"},
+		{true, "", "task", 2, "CannotCreateContainerError: ipcMode task is not supported: batchbox gives every container shared memory of its own"},
+		{true, "", "none", 2, ""},
+		{false, "host", "host", 2, ""},
+	} {
+		r := newRig(t, launcher.Config{Isolated: tc.isolated})
+		st := job(t, "")
+		task := *st.Task
+		task.PIDMode, task.IPCMode = tc.pid, tc.ipc
+		for len(task.Containers) < tc.containers {
+			other := task.Containers[0]
+			other.Name = "other"
+			task.Containers = append(task.Containers, other)
+			st.Record.Containers = append(st.Record.Containers, st.Record.Containers[0])
+		}
+		st.Task = &task
+		if tc.want == "" {
+			r.start(t, st)
+		} else if got := r.failure(t, st); got != tc.want {
+			t.Errorf("pidMode %q, ipcMode %q: start error %q, want %q", tc.pid, tc.ipc, got, tc.want)
+		}
+	}
+}
+
 // A task that is stopped while its image is pulled never starts, and is reported as ended.
 func TestStopDuringPull(t *testing.T) {
 	t.Parallel()

@@ -26,14 +26,12 @@ func (v *Volumes) mounts(task *batch.TaskView, c *batch.ContainerView) ([]runtim
 		out = append(out, runtime.Mount{Target: t.ContainerPath, Tmpfs: true, SizeMiB: t.SizeMiB, Options: t.Options})
 	}
 	for _, mp := range c.MountPoints {
-		source, err := v.source(task, mp.Volume)
+		mount, err := v.mount(task, mp.Volume)
 		if err != nil {
 			return nil, &runtime.StartError{Kind: runtime.KindCannotCreate, Err: err}
 		}
-		if source == "" {
-			continue
-		}
-		out = append(out, runtime.Mount{Source: source, Target: mp.ContainerPath, ReadOnly: mp.ReadOnly})
+		mount.Target, mount.ReadOnly = mp.ContainerPath, mp.ReadOnly
+		out = append(out, mount)
 	}
 	if len(out) > 0 && !v.Supported {
 		return nil, &runtime.StartError{Kind: runtime.KindCannotCreate, Err: fmt.Errorf(
@@ -42,8 +40,9 @@ func (v *Volumes) mounts(task *batch.TaskView, c *batch.ContainerView) ([]runtim
 	return out, nil
 }
 
-// source is the directory behind a volume.
-func (v *Volumes) source(task *batch.TaskView, name string) (string, error) {
+// mount is what stands behind a volume. One with neither a host path nor a file system is the task's own (ECS developer
+// guide, "Use bind mounts": "sourcePath ... if this parameter is omitted").
+func (v *Volumes) mount(task *batch.TaskView, name string) (runtime.Mount, error) {
 	for i := range task.Volumes {
 		vol := &task.Volumes[i]
 		switch {
@@ -51,17 +50,21 @@ func (v *Volumes) source(task *batch.TaskView, name string) (string, error) {
 		case vol.EFS != nil:
 			dir := v.EFS[vol.EFS.FileSystemID]
 			if dir == "" {
-				return "", fmt.Errorf("volume %s is EFS file system %s, which no directory stands in for; start the engine with --efs %s=DIR",
+				return runtime.Mount{}, fmt.Errorf("volume %s is EFS file system %s, which no directory stands in for; start the engine with --efs %s=DIR",
 					name, vol.EFS.FileSystemID, vol.EFS.FileSystemID)
 			}
-			return within(dir, vol.EFS.RootDirectory)
+			source, err := within(dir, vol.EFS.RootDirectory)
+			return runtime.Mount{Source: source}, err
+		case vol.S3Files != "":
+			return runtime.Mount{}, fmt.Errorf("volume %s is S3 file system %s; batchbox mounts host paths, EFS stand-ins and volumes of the task's own", name, vol.S3Files)
 		case vol.HostPath == "":
-			return "", fmt.Errorf("volume %s has neither a host path nor an EFS file system; batchbox mounts no other kind", name)
+			return runtime.Mount{Volume: name}, nil
 		default:
-			return v.hostPath(name, vol.HostPath)
+			source, err := v.hostPath(name, vol.HostPath)
+			return runtime.Mount{Source: source}, err
 		}
 	}
-	return "", fmt.Errorf("mount point names volume %s, which the job definition does not have", name)
+	return runtime.Mount{}, fmt.Errorf("mount point names volume %s, which the job definition does not have", name)
 }
 
 // hostPath allows a host path that lies, links followed, in one of the allowed directories.

@@ -121,9 +121,12 @@ type Ulimit struct {
 	Hard uint64 `json:"hard"`
 }
 
-// Mount is a host directory or a tmpfs inside the container.
+// Mount is a host directory, one of the task's own volumes or a tmpfs inside the container.
 type Mount struct {
-	Source   string   `json:"source,omitempty"` // host path; empty for tmpfs
+	Source string `json:"source,omitempty"` // host path; empty for the others
+	// Volume names a volume of the task's own, which its containers share: empty at first, gone with the task. Whoever starts
+	// the container makes it, and puts its directory into Source before a runtime sees it.
+	Volume   string   `json:"volume,omitempty"`
 	Target   string   `json:"target"`
 	ReadOnly bool     `json:"readOnly,omitempty"`
 	Tmpfs    bool     `json:"tmpfs,omitempty"`
@@ -230,6 +233,12 @@ type Reclaimer interface {
 	// A token of a container that is gone, or of an earlier boot, is not an error; what merely looks like the container (a
 	// process that has got its number) is left alone.
 	Reclaim(ctx context.Context, tokens []string) (int, error)
+}
+
+// TreeRemover is implemented by a Runtime whose containers may leave files that this user can not remove.
+type TreeRemover interface {
+	// RemoveTree removes a directory that containers had mounted, with all that is in it, perhaps in the background.
+	RemoveTree(path string) error
 }
 
 // Exit is how a container ended.

@@ -78,6 +78,6 @@ func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	sink := supervisor.LogStore(writer)
 	defer sink.Close() //nolint:errcheck // what mattered was synced before it was reported
 	return supervisor.Main(ctx, supervisor.ServeOptions{
-		Dir: dir.supervisor(), Runtimes: []runtime.Runtime{rt}, Logs: sink, Logger: cfg.Logger,
+		Dir: dir.supervisor(), Runtimes: []runtime.Runtime{rt}, Logs: sink, Volumes: dir.volumes(), Logger: cfg.Logger,
 	})
 }

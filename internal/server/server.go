@@ -161,6 +161,7 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 		Images:      preparer{cache: s.images, form: can.Rootfs},
 		Groups:      s.logs,
 		Volumes:     launcher.Volumes{HostPaths: s.cfg.HostPaths, EFS: s.cfg.EFS, Supported: can.Mounts},
+		Isolated:    can.Isolated,
 		Extra:       extraEnv(s.cfg.ContainerEnv),
 		StopTimeout: s.cfg.Limits.StopGrace,
 		Clock:       systemClock{},

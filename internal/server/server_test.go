@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/batch"
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -54,13 +55,23 @@ type bench struct {
 	testing.TB
 	server *server.Server
 	batch  *sdk.Client
+	logs   *cloudwatchlogs.Client
 	worker string // image reference
 }
 
 func start(t testing.TB) *bench {
 	t.Helper()
+	b := startEngine(t, os.Getenv("BATCHBOX_TEST_RUNTIME"))
+	b.worker = b.push("worker", "../../apps/batchworker")
+	b.stack()
+	return b
+}
+
+// startEngine starts an engine without anything in it.
+func startEngine(t testing.TB, runtime string) *bench {
+	t.Helper()
 	s, err := server.Start(context.Background(), server.Config{
-		Listen: "127.0.0.1:0", Ephemeral: true, Runtime: os.Getenv("BATCHBOX_TEST_RUNTIME"),
+		Listen: "127.0.0.1:0", Ephemeral: true, Runtime: runtime,
 		Logger: slog.New(slog.NewTextHandler(&testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
 	if err != nil {
@@ -74,10 +85,7 @@ func start(t testing.TB) *bench {
 	cfg := aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(s.URL()), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
-	b := &bench{TB: t, server: s, batch: sdk.NewFromConfig(cfg)}
-	b.push()
-	b.stack()
-	return b
+	return &bench{TB: t, server: s, batch: sdk.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg)}
 }
 
 type testWriter struct{ t testing.TB }
@@ -87,11 +95,11 @@ func (w *testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// push builds the sample worker into an image and pushes it.
-func (b *bench) push() {
+// push builds a program into an image, pushes it and returns the image's reference.
+func (b *bench) push(repository, source string) string {
 	b.Helper()
-	program := filepath.Join(b.TempDir(), "batchworker")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "../../apps/batchworker")
+	program := filepath.Join(b.TempDir(), "program")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, source)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
@@ -102,7 +110,7 @@ func (b *bench) push() {
 	}
 	var buf bytes.Buffer
 	tw := tar.NewWriter(&buf)
-	if err := tw.WriteHeader(&tar.Header{Name: "batchworker", Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
+	if err := tw.WriteHeader(&tar.Header{Name: "program", Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := tw.Write(content); err != nil {
@@ -120,20 +128,21 @@ func (b *bench) push() {
 		b.Fatal(err)
 	}
 	img, err = mutate.ConfigFile(img, &v1.ConfigFile{
-		OS: goruntime.GOOS, Architecture: goruntime.GOARCH, Config: v1.Config{Entrypoint: []string{"/batchworker"}},
+		OS: goruntime.GOOS, Architecture: goruntime.GOARCH, Config: v1.Config{Entrypoint: []string{"/program"}},
 		RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{must(layer.DiffID())}},
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.worker = "worker:latest"
-	ref, err := name.ParseReference(b.server.URL()[len("http://"):] + "/" + b.worker)
+	image := repository + ":latest"
+	ref, err := name.ParseReference(b.server.URL()[len("http://"):] + "/" + image)
 	if err != nil {
 		b.Fatal(err)
 	}
 	if err := remote.Write(ref, img); err != nil {
 		b.Fatal(err)
 	}
+	return image
 }
 
 func must[T any](v T, err error) T {

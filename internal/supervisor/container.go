@@ -81,6 +81,9 @@ func (c *container) start() (*output, error) {
 	}
 	spec := c.Spec
 	spec.Labels = t.Labels
+	if err := c.mount(&spec, rt); err != nil {
+		return nil, errors.Join(&runtime.StartError{Kind: runtime.KindCannotCreate, Err: err}, closeWriter(w), out.finish(0))
+	}
 	h, err := rt.Start(t.ctx, spec, t.Key, w)
 	if cerr := closeWriter(w); err == nil && cerr != nil {
 		t.k.log.Warn("close pipe", "err", cerr)
@@ -124,6 +127,18 @@ func (c *container) start() (*output, error) {
 	}
 	t.mu.Unlock()
 	return out, nil
+}
+
+// mount makes the task's own volumes that the container mounts.
+func (c *container) mount(spec *runtime.Spec, rt runtime.Runtime) error {
+	mounts, used, err := c.task.k.volumes.mounts(c.task.Key, spec.Mounts)
+	spec.Mounts = mounts
+	if used {
+		c.task.mu.Lock()
+		c.task.mounted = rt
+		c.task.mu.Unlock()
+	}
+	return err
 }
 
 // slim forgets what was only needed to start the container: there may be thousands, running for days.

@@ -32,6 +32,8 @@ type Options struct {
 	// DrainGrace bounds how long, after a container has ended, its output is read while somebody still holds it open;
 	// 250 ms if zero.
 	DrainGrace time.Duration
+	// Volumes is the directory for the tasks' own volumes, absolute; tasks that have any are refused if it is empty.
+	Volumes string
 	// StartParallelism bounds how many containers are being started at once; twice the number of processors, at least 4,
 	// if zero.
 	StartParallelism int
@@ -47,6 +49,7 @@ type Keeper struct {
 	ctx     context.Context // ends with Close: what waits for a disk or a start gives up
 	cancel  context.CancelFunc
 	slots   chan struct{} // taken while a container is being started
+	volumes volumes
 	out     outbox
 	journal *journal // nil if there is none
 	busy    sync.WaitGroup
@@ -122,9 +125,10 @@ func newKeeper(o Options, j *journal) (*Keeper, error) {
 	}
 	k := &Keeper{
 		o: o, log: o.Logger, clock: o.Clock, journal: j,
-		slots: make(chan struct{}, o.StartParallelism),
-		tasks: make(map[string]*task),
-		idle:  make(chan struct{}),
+		slots:   make(chan struct{}, o.StartParallelism),
+		volumes: volumes{o.Volumes},
+		tasks:   make(map[string]*task),
+		idle:    make(chan struct{}),
 
 		runtimes: slices.Clone(o.Runtimes),
 	}

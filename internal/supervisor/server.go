@@ -30,7 +30,8 @@ type ServeOptions struct {
 	Logger   *slog.Logger
 	// IdleGrace is how long a supervisor stays that keeps no task and has no client; 30 s if zero.
 	IdleGrace time.Duration
-	// DrainGrace and StartParallelism are as in Options.
+	// Volumes, DrainGrace and StartParallelism are as in Options.
+	Volumes          string
 	DrainGrace       time.Duration
 	StartParallelism int
 	// Ready, if set, is called when clients can connect.
@@ -69,7 +70,7 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	}
 	s.keeper, err = newKeeper(Options{
 		Runtimes: o.Runtimes, Open: o.Open, Logs: o.Logs, Logger: o.Logger, Reports: s.report,
-		DrainGrace: o.DrainGrace, StartParallelism: o.StartParallelism,
+		Volumes: o.Volumes, DrainGrace: o.DrainGrace, StartParallelism: o.StartParallelism,
 	}, j)
 	if err != nil {
 		return err
@@ -116,6 +117,9 @@ func takeOver(ctx context.Context, k *Keeper, j *journal, o ServeOptions) error 
 		case n > 0:
 			o.Logger.Warn("ended containers that an earlier supervisor left", "runtime", name, "containers", n)
 		}
+	}
+	if err := k.volumes.sweep(o.Runtimes[0]); err != nil {
+		o.Logger.Warn("volumes that an earlier supervisor left", "err", err)
 	}
 	lost := make([]runtime.Report, len(unfinished))
 	for i, key := range unfinished {

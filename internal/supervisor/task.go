@@ -27,6 +27,7 @@ type task struct {
 	grace      *time.Duration // replaces the containers' own if not nil
 	startedAt  time.Time      // of the first essential container
 	timers     []runtime.Timer
+	mounted    runtime.Runtime // what the task's own volumes were made for, if it has any
 	report     *runtime.Report // set when the task has ended
 }
 
@@ -239,6 +240,13 @@ func (t *task) end() {
 	t.k.out.put(*r)
 	t.k.count.ended.Add(1)
 	t.report = r
+	if rt := t.mounted; rt != nil {
+		t.k.busy.Go(func() {
+			if err := t.k.volumes.remove(rt, t.Key); err != nil {
+				t.k.log.Warn("remove a task's volumes", "key", t.Key, "err", err)
+			}
+		})
+	}
 	// What is left is the report.
 	t.containers, t.timers = nil, nil
 	close(t.over)

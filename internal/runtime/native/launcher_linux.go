@@ -342,6 +342,18 @@ func (m *measurement) event(e *initproc.Event, _ *os.File) bool {
 
 func (m *measurement) lost() { m.c <- result{err: errLauncherGone} }
 
+// RemoveTree implements runtime.TreeRemover: the files may belong to users of the containers' user namespace.
+func (r *Runtime) RemoveTree(path string) error {
+	if os.Geteuid() == 0 {
+		return os.RemoveAll(path)
+	}
+	l, err := r.current(context.Background())
+	if err != nil {
+		return err
+	}
+	return l.remove(path)
+}
+
 // remove has a directory removed in the background.
 func (l *launcher) remove(dir string) error {
 	return l.send(&initproc.Request{Kind: initproc.RequestRemove, Path: dir}, nil)

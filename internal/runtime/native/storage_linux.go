@@ -3,9 +3,12 @@ package native
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/batchbox/batchbox/internal/initproc"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/surroundings"
 )
@@ -20,8 +23,9 @@ const (
 // storageWatch ends a container that has written too much. The kernel could refuse to write more, as it does on Fargate, but
 // only on a file system mounted with project quotas, which hardly any machine has.
 type storageWatch struct {
-	c     *container
-	limit uint64
+	c       *container
+	limit   uint64
+	volumes []string // directories of the task's own volumes, which count as well
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -38,6 +42,11 @@ func (c *container) watchStorage(spec *runtime.Spec) *storageWatch {
 		return nil
 	}
 	w := &storageWatch{c: c, limit: surroundings.StorageBytes(spec)}
+	for i := range spec.Mounts {
+		if m := &spec.Mounts[i]; m.Volume != "" && !slices.Contains(w.volumes, m.Source) {
+			w.volumes = append(w.volumes, m.Source)
+		}
+	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.schedule(storagePeriod)
 	return w
@@ -58,7 +67,7 @@ func (w *storageWatch) schedule(d time.Duration) {
 
 func (w *storageWatch) look() {
 	began := time.Now()
-	used, err := w.c.launcher.measure(w.ctx, w.c.root.name)
+	used, err := w.used()
 	took := time.Since(began)
 	switch {
 	case w.ctx.Err() != nil:
@@ -75,6 +84,23 @@ func (w *storageWatch) look() {
 		return
 	}
 	w.schedule(max(storagePeriod, storageShare*took))
+}
+
+func (w *storageWatch) used() (uint64, error) {
+	used, err := w.c.launcher.measure(w.ctx, w.c.root.name)
+	for _, dir := range w.volumes {
+		if err != nil {
+			break
+		}
+		var more uint64
+		if os.Geteuid() == 0 { // the launcher may not be let into the directories above
+			more, err = initproc.DiskUsage(dir)
+		} else {
+			more, err = w.c.launcher.measure(w.ctx, dir)
+		}
+		used += more
+	}
+	return used, err
 }
 
 // stop ends the watch, and says why the container was ended if it was.
