@@ -86,11 +86,20 @@ const group = 1024
 
 // Start loads the state, takes up what was under way and starts the loop. Stop ends it.
 func Start(ctx context.Context, cfg Config) (*Engine, error) {
+	e, err := open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	go e.run()
+	return e, nil
+}
+
+// open is Start without the loop.
+func open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, requests: make(chan *request, group), stop: make(chan struct{}), done: make(chan struct{})}
 	if err := e.load(ctx); err != nil {
 		return nil, err
 	}
-	go e.run()
 	return e, nil
 }
 
@@ -125,11 +134,7 @@ func (e *Engine) run() {
 	for {
 		var timeout <-chan time.Time
 		stopTimer := func() {}
-		at := e.core.timers.next()
-		if !e.retryAt.IsZero() { // not before: what is due now was due when the commit failed
-			at = e.retryAt
-		}
-		if !at.IsZero() {
+		if at := e.wake(); !at.IsZero() {
 			timeout, stopTimer = e.cfg.Clock.NewTimer(at)
 		}
 		var batched []*request
@@ -148,6 +153,14 @@ func (e *Engine) run() {
 		stopTimer()
 		e.settle(e.more(batched))
 	}
+}
+
+// wake is when the loop is due to step, whatever else happens; zero for never.
+func (e *Engine) wake() time.Time {
+	if !e.retryAt.IsZero() { // not before: what is due now was due when the commit failed
+		return e.retryAt
+	}
+	return e.core.timers.next()
 }
 
 // more adds what else is waiting, without waiting for it.
