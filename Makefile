@@ -22,6 +22,10 @@ race: ## Run all tests with the race detector
 lint: ## Run the linters: golangci-lint, go vet on every platform, shellcheck
 	.ci/lint
 
+.PHONY: sim
+sim: ## Simulate the engine under a random load with faults: a million jobs (SEED=n begins elsewhere)
+	BATCHBOX_SIM_WORKS=1000000 BATCHBOX_SIM_SEED=$(SEED) go test -run TestSimulation -count=1 -timeout 2h -v ./internal/sim
+
 .PHONY: e2e
 e2e: ## Run the main job from nothing to nothing
 	scripts/run-e2e.sh

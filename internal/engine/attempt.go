@@ -247,7 +247,7 @@ func (c *Core) attemptEnded(w *work, res result) {
 	record := *w.Current
 	record.StoppedAt = res.stoppedAt
 	record.StatusReason = res.statusReason
-	record.Containers = res.containers
+	record.Containers, record.Decisive = res.containers, res.decisive
 	c.letGo(w)
 	w.Current = nil
 	w.Attempts = append(w.Attempts, record)

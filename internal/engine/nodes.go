@@ -162,6 +162,7 @@ func (c *Core) nodeReport(w *work, n *node, r runtime.Report) {
 	n.ended = &res
 	record := *n.Current
 	record.StoppedAt, record.StatusReason, record.Containers = res.stoppedAt, res.statusReason, res.containers
+	record.Decisive = res.decisive
 	n.Attempts = append(n.Attempts, record)
 	n.Current = nil
 	n.StatusReason = res.statusReason

@@ -6,6 +6,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/runtime"
 )
 
 // newNodeLab is a lab with room for one multi-node job of three nodes.
@@ -213,5 +214,31 @@ func TestNodeAddressesAreDistinct(t *testing.T) {
 			t.Errorf("%s and %s have address %q", st.JobID, other, st.Record.Address)
 		}
 		seen[st.Record.Address] = st.JobID
+	}
+}
+
+// What decided on the main node decides after a restart too, though it is not the node's first container.
+func TestMultiNodeMainContainerOverARestart(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		code int
+		want string
+	}{{0, "m SUCCEEDED"}, {7, "m STARTING"}, {8, "m FAILED"}} {
+		l := newNodeLab(t)
+		l.register(`{"jobDefinitionName":"pairs","type":"multinode","nodeProperties":{"numNodes":2,"mainNode":0,"nodeRangeProperties":[{"targetNodes":"0:",
+			"ecsProperties":{"taskProperties":[{"containers":[
+				{"name":"aside","image":"i","essential":false,"resourceRequirements":[{"type":"VCPU","value":"1"},{"type":"MEMORY","value":"512"}]},
+				{"name":"work","image":"i","resourceRequirements":[{"type":"VCPU","value":"1"},{"type":"MEMORY","value":"512"}]}]}]}}]},
+			"retryStrategy":{"attempts":2,"evaluateOnExit":[{"onExitCode":"7","action":"RETRY"},{"onExitCode":"*","action":"EXIT"}]}}`)
+		l.submit("m", `"jobQueue":"mnp","jobDefinition":"pairs"`)
+		l.run("m#0")
+		l.run("m#1")
+		killed := 137
+		l.end("m#0", runtime.Report{StartedAt: l.now, Containers: []runtime.ContainerReport{
+			{Name: "aside", StartedAt: l.now, StoppedAt: l.now, ExitCode: &killed}, {Name: "work", StartedAt: l.now, StoppedAt: l.now, ExitCode: &tc.code},
+		}})
+		l.restart()
+		l.exit("m#1", 143)
+		l.states(tc.want)
 	}
 }

@@ -35,6 +35,8 @@ type Attempt struct {
 	Stop string `json:"stop,omitempty"`
 	// Containers are in the order of the job definition; a job of one container has one, named "default".
 	Containers []ContainerResult `json:"containers,omitempty"`
+	// Decisive is the index of the container whose end decided; of an attempt that has ended.
+	Decisive int `json:"decisive,omitempty"`
 }
 
 // ContainerResult is how one container of an attempt ended, or its log stream while it runs.

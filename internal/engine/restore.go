@@ -344,16 +344,17 @@ func (l *loaded) takeUpAttempt(w *work) {
 // recordedResult is the result of a node's last attempt, from its record.
 func recordedResult(n *node) *result {
 	last := n.Attempts[len(n.Attempts)-1]
-	res := &result{stoppedAt: last.StoppedAt, statusReason: last.StatusReason, containers: last.Containers, cause: batch.Failure}
+	res := &result{
+		stoppedAt: last.StoppedAt, statusReason: last.StatusReason, containers: last.Containers, decisive: last.Decisive, cause: batch.Failure,
+	}
 	switch last.Stop {
 	case stopTimeout:
 		res.cause = batch.TimedOut
 	case stopTerminate:
 		res.cause = batch.Stopped
 	default:
-		exited := last.StatusReason == batch.ReasonExited || last.StatusReason == batch.ReasonSpotInterrupted
-		code := last.Containers[0].ExitCode
-		res.success = exited && code != nil && *code == 0
+		code := last.Containers[last.Decisive].ExitCode
+		res.success = last.StatusReason == batch.ReasonExited && code != nil && *code == 0
 	}
 	return res
 }

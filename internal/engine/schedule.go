@@ -339,7 +339,6 @@ func (c *Core) timeLimit(q *queue, action batch.JobStateTimeLimit) {
 	} else {
 		c.finish(b.job.work, reason)
 	}
-	q.part.unsettled = true
 }
 
 // headType is the resource type of the queue's first environment, for messages.

@@ -60,6 +60,8 @@ type job struct {
 	nodes    []work
 	// deps are those of spec.DependsOn, looked up; nil for SEQUENTIAL.
 	deps []dependency
+	// ended: an array that was cancelled or terminated.
+	ended bool
 }
 
 type dependency struct {
@@ -114,6 +116,7 @@ func (m *model) committed(c *engine.Changes, notices []engine.Notice) {
 	}
 	for i := range c.Jobs {
 		m.agree(c.Jobs[i].Seq, -1, c.Jobs[i].Status)
+		m.noteEnd(&c.Jobs[i])
 	}
 	for i := range c.Children {
 		m.agree(c.Children[i].Seq, c.Children[i].Index, c.Children[i].Status)
@@ -122,6 +125,19 @@ func (m *model) committed(c *engine.Changes, notices []engine.Notice) {
 		m.w.violate("%s has got further than RUNNABLE, and no row says so", id)
 	}
 	clear(m.unwritten)
+}
+
+// noteEnd sees in an array parent's row that someone has ended it: from then on none of its children is tried again.
+func (m *model) noteEnd(rec *engine.JobRecord) {
+	j := m.jobs[rec.Seq]
+	if j == nil || j.children == nil {
+		return
+	}
+	var state struct{ Cancelled, Terminated bool }
+	if err := json.Unmarshal(rec.State, &state); err != nil {
+		m.w.violate("state of job %s: %v", j.id, err)
+	}
+	j.ended = j.ended || state.Cancelled || state.Terminated
 }
 
 // agree: a row says what the last event said.
@@ -430,7 +446,7 @@ func (m *model) attemptEnded(j *job, index int, w *work, v *engine.JobView) {
 	again := v.Status == batch.Runnable
 	allowed := !timedOut && retryAllowed(j.spec, n, a)
 	switch {
-	case again && (!allowed || m.asked[v.ID] && v.Terminated):
+	case again && (!allowed || v.Terminated || j.ended):
 		m.w.violate("%s gets another attempt after attempt %d, which its retry strategy does not allow: %+v", v.ID, n, *a)
 	case !again && allowed && !asked:
 		m.w.violate("%s is FAILED after attempt %d, though its retry strategy has another one: %+v", v.ID, n, *a)

@@ -33,6 +33,9 @@ func (m *model) scan() {
 }
 
 func (m *model) waits(j *job, i int, w *work, lines map[*line][]place) {
+	if q := m.queues[j.line.queue]; w.status < batch.Starting && (q == nil || q.Status == batch.StatusDeleting) {
+		m.w.violate("%s is %v in queue %s, which is being deleted", j.name(i), w.status, j.line.queue)
+	}
 	switch w.status {
 	case batch.Submitted:
 		m.w.violate("%s is SUBMITTED still", j.name(i))
