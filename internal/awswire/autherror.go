@@ -55,7 +55,7 @@ func (s *service) authError(fault authFault, text string) *Error {
 	switch s.Protocol {
 	case AWSJSON11:
 		code = c.json
-	case Query:
+	case Query, restXML: // S3's codes are the older ones, as those of Query
 		code = c.query
 	case EC2Query:
 		code = c.ec2

@@ -30,6 +30,9 @@ type Options struct {
 	Verifier *Verifier
 	// Fallback gets the requests that are not AWS's. They are not verified. Nil answers them with an error.
 	Fallback http.Handler
+	// Others gets the requests for AWS services that are not among Services, with their bodies unread. With a Verifier,
+	// their signatures are checked before (see verifyOther). Nil answers them with an error that names the service.
+	Others http.Handler
 	// NewRequestID makes request ids; random UUIDs if nil.
 	NewRequestID func() string
 	// OnRequest, if set, is told of every request answered, after the answer is written. It must be quick and safe for

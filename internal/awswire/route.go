@@ -76,9 +76,9 @@ func (x *exchange) routeForm() (body []byte, mine bool, err *Error) {
 			return body, true, nil
 		}
 	}
+	r.Body = io.NopCloser(bytes.NewReader(body)) // for whoever gets the request
 	if action == "" {
 		x.form = nil
-		r.Body = io.NopCloser(bytes.NewReader(body)) // for the fallback
 		return nil, false, nil
 	}
 	return nil, true, &Error{Code: "InvalidAction", Message: fmt.Sprintf(

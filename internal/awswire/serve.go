@@ -35,9 +35,7 @@ type exchange struct {
 
 // ServeHTTP answers a request, or hands it to the fallback if it is not AWS's.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{m: m, w: w, r: r, start: m.opts.Now(), arrived: time.Now()}
-	x.sig, x.sigErr = ParseSignature(r)
-	x.identify()
+	x := m.exchange(w, r)
 	body, mine, err := x.route()
 	if !mine {
 		if m.opts.Fallback != nil {
@@ -48,6 +46,10 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Message: fmt.Sprintf("%s %s is a request of no AWS service", r.Method, r.URL.Path)}
 	}
 	if x.svc == nil {
+		if mine && m.opts.Others != nil {
+			x.other()
+			return
+		}
 		x.refuseUnknown(err)
 		return
 	}
@@ -57,6 +59,13 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.serve(body)
+}
+
+func (m *Mux) exchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{m: m, w: w, r: r, start: m.opts.Now(), arrived: time.Now()}
+	x.sig, x.sigErr = ParseSignature(r)
+	x.identify()
+	return x
 }
 
 // identify fills what the call knows of its caller.
@@ -265,18 +274,22 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.valu
 
 // refuseUnknown answers a request for a service that is not here, or no service's, in a form its client can most likely read.
 func (x *exchange) refuseUnknown(err *Error) {
+	x.svc = &service{Service: Service{Protocol: x.likely()}}
+	x.fail(err)
+}
+
+// likely is the protocol that the client of a service that is not here most likely speaks.
+func (x *exchange) likely() Protocol {
 	media := mediaType(x.r.Header)
-	p := RestJSON1
 	switch {
 	case x.sig != nil && x.sig.Service == "s3":
-		p = restXML
+		return restXML
 	case x.r.Header.Get("X-Amz-Target") != "" || strings.HasPrefix(media, "application/x-amz-json"):
-		p = AWSJSON11
+		return AWSJSON11
 	case media == formMedia || x.form != nil:
-		p = Query
+		return Query
 	}
-	x.svc = &service{Service: Service{Protocol: p}}
-	x.fail(err)
+	return RestJSON1
 }
 
 // report logs the answer and tells the hook.

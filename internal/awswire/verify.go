@@ -36,7 +36,8 @@ var (
 
 // Verifier checks SigV4 signatures in header and presigned form.
 //
-// The body is always part of what is signed: UNSIGNED-PAYLOAD and the streaming forms, which only S3 takes, are refused. A
+// The body is always part of what is signed: UNSIGNED-PAYLOAD and the streaming forms, which only S3 takes, are refused
+// (for Options.Others they pass). A
 // signature is good for five minutes around its time, a presigned one for fifteen minutes after it, or as long as its
 // X-Amz-Expires says if that is longer. (AWS STS honours presigned requests for fifteen minutes even with X-Amz-Expires=60,
 // which EKS tokens rely on; the five minutes are what AWS's texts name.) Within that time a request can be replayed, as on
@@ -65,15 +66,9 @@ func (x *exchange) verify(body []byte) *Error {
 	if x.sig == nil && x.sigErr == nil && x.op != nil && x.op.Unsigned {
 		return nil
 	}
-	cred, p := v.check(x.r, x.sig, x.sigErr, body)
-	switch {
-	case p == nil:
-	case p.cause != nil:
-		return x.svc.wireError(&x.call, p.cause)
-	case p.fault == authMissing && (x.svc.Protocol == Query || x.svc.Protocol == EC2Query):
-		return x.svc.authError(p.fault, "Request is missing Authentication Token")
-	default:
-		return x.svc.authError(p.fault, p.text)
+	cred, p := v.check(x.r, x.sig, x.sigErr, func() (string, *authProblem) { return hashed(x.r, body) })
+	if p != nil {
+		return x.refuseSignature(p)
 	}
 	x.call.Verified = true
 	if cred.Account != "" {
@@ -82,7 +77,33 @@ func (x *exchange) verify(body []byte) *Error {
 	return nil
 }
 
-func (v *Verifier) check(r *http.Request, s *Signature, parseErr error, body []byte) (Credential, *authProblem) {
+func (x *exchange) refuseSignature(p *authProblem) *Error {
+	switch {
+	case p.cause != nil:
+		return x.svc.wireError(&x.call, p.cause)
+	case p.fault == authMissing && (x.svc.Protocol == Query || x.svc.Protocol == EC2Query):
+		return x.svc.authError(p.fault, "Request is missing Authentication Token")
+	default:
+		return x.svc.authError(p.fault, p.text)
+	}
+}
+
+// hashed is the hash of a body that is here whole, which what the client says of it must agree with.
+func hashed(r *http.Request, body []byte) (string, *authProblem) {
+	sum := sha256.Sum256(body)
+	payload := hex.EncodeToString(sum[:])
+	h := r.Header.Get("X-Amz-Content-Sha256")
+	switch {
+	case h == "" || h == payload:
+		return payload, nil
+	case strings.HasPrefix(h, "UNSIGNED-PAYLOAD") || strings.HasPrefix(h, "STREAMING-"):
+		return "", &authProblem{fault: authMismatch, text: "x-amz-content-sha256 " + h + " is not accepted: the body must be signed."}
+	}
+	return "", &authProblem{fault: authMismatch, text: "The provided 'x-amz-content-sha256' header does not match what was computed."}
+}
+
+// check checks a signature. payload gives the hash of the body, or what stands for it.
+func (v *Verifier) check(r *http.Request, s *Signature, parseErr error, payload func() (string, *authProblem)) (Credential, *authProblem) {
 	refuse := func(f authFault, text string) (Credential, *authProblem) {
 		return Credential{}, &authProblem{fault: f, text: text}
 	}
@@ -116,15 +137,11 @@ func (v *Verifier) check(r *http.Request, s *Signature, parseErr error, body []b
 	if day := s.Time.Format("20060102"); s.Day != day {
 		return refuse(authMismatch, fmt.Sprintf("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%.16s' != '%s'.", s.Day, day))
 	}
-	sum := sha256.Sum256(body)
-	payload := hex.EncodeToString(sum[:])
-	if h := r.Header.Get("X-Amz-Content-Sha256"); h != "" && h != payload {
-		if strings.HasPrefix(h, "UNSIGNED-PAYLOAD") || strings.HasPrefix(h, "STREAMING-") {
-			return refuse(authMismatch, "x-amz-content-sha256 "+h+" is not accepted: the body must be signed.")
-		}
-		return refuse(authMismatch, "The provided 'x-amz-content-sha256' header does not match what was computed.")
+	hash, p := payload()
+	if p != nil {
+		return Credential{}, p
 	}
-	mac := hex.EncodeToString(s.sign(cred.SecretAccessKey, canonicalRequest(r, s, payload)))
+	mac := hex.EncodeToString(s.sign(cred.SecretAccessKey, canonicalRequest(r, s, hash)))
 	if !hmac.Equal([]byte(mac), []byte(s.MAC)) {
 		return refuse(authMismatch, "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
@@ -175,12 +192,15 @@ func canonicalRequest(r *http.Request, s *Signature, payload string) string {
 	var b strings.Builder
 	b.WriteString(r.Method)
 	b.WriteByte('\n')
-	// Every service but S3 escapes the path a second time.
 	path := r.URL.EscapedPath()
 	if path == "" {
 		path = "/"
 	}
-	appendEscaped(&b, path, true)
+	if s.Service == "s3" {
+		b.WriteString(path)
+	} else { // every service but S3 escapes the path a second time
+		appendEscaped(&b, path, true)
+	}
 	b.WriteByte('\n')
 	canonicalQuery(&b, r.URL.RawQuery, s.Presigned)
 	b.WriteByte('\n')

@@ -78,8 +78,9 @@ func (s signedRequest) build(t testing.TB) *http.Request {
 		hash = hex.EncodeToString(sum[:])
 	}
 	cred := aws.Credentials{AccessKeyID: s.key, SecretAccessKey: s.secret, SessionToken: s.token}
+	escape := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = s.service == "s3" }
 	if s.presign {
-		signed, header, err := v4.NewSigner().PresignHTTP(t.Context(), cred, r, hash, s.service, s.region, s.at)
+		signed, header, err := v4.NewSigner().PresignHTTP(t.Context(), cred, r, hash, s.service, s.region, s.at, escape)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func (s signedRequest) build(t testing.TB) *http.Request {
 		for k, v := range header {
 			r.Header[k] = v
 		}
-	} else if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, hash, s.service, s.region, s.at); err != nil {
+	} else if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, hash, s.service, s.region, s.at, escape); err != nil {
 		t.Fatal(err)
 	}
 	// As the server's side sees it.

@@ -53,6 +53,8 @@ type Config struct {
 	Secrets string
 	// ContainerEnv is added to every container's environment, NAME=VALUE.
 	ContainerEnv []string
+	// Upstream is the URL of another emulator that gets the requests for services batchbox has not; "" for none.
+	Upstream string
 	// SupervisorCommand starts a supervisor; this program's own `supervisor` command if empty. The arguments
 	// --data-dir, --runtime and, if it is set, --no-cpu-quota are added.
 	SupervisorCommand []string
@@ -98,7 +100,7 @@ func (c *Config) setDefaults() error {
 			return err
 		}
 	}
-	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits)); err != nil {
+	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream)); err != nil {
 		return err
 	}
 	if err := c.checkListen(); err != nil {

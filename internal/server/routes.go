@@ -54,8 +54,31 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 	}
 	return awswire.NewMux(awswire.Options{
 		Services: services, DefaultAccount: s.cfg.Account, DefaultRegion: s.cfg.Region, Logger: s.cfg.Logger,
-		Fallback: fallback,
+		Fallback: fallback, Others: s.others(),
 	})
+}
+
+// orUpstream hands on to the upstream, if there is one, what own has no page for: requests that nothing tells from those for
+// pages, such as S3's without a signature.
+func (s *Server) orUpstream(own *http.ServeMux) http.Handler {
+	if s.upstream == nil {
+		return own
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := own.Handler(r); pattern == "" {
+			s.mux.ServeOther(w, r)
+			return
+		}
+		own.ServeHTTP(w, r)
+	})
+}
+
+// others is what gets the requests for other services than ours; nil if nothing does.
+func (s *Server) others() http.Handler {
+	if s.upstream == nil {
+		return nil
+	}
+	return s.upstream
 }
 
 // handler is everything on the clients' listener: AWS, and what is not AWS's: batchbox's own pages and the registry.
@@ -69,7 +92,7 @@ func (s *Server) handler(token string) (http.Handler, error) {
 	own.Handle("/v2", images)
 	own.Handle("/v2/", images)
 	var err error
-	if s.mux, err = s.aws(own); err != nil {
+	if s.mux, err = s.aws(s.orUpstream(own)); err != nil {
 		return nil, err
 	}
 	return &Guard{Next: s.mux, Logger: s.cfg.Logger}, nil

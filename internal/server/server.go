@@ -46,6 +46,7 @@ type Server struct {
 	engine   *engine.Engine
 	runtime  RuntimeStatus
 	mux      *awswire.Mux
+	upstream *upstream // nil if there is none
 	listener net.Listener
 	http     *http.Server
 	withdraw func() error
@@ -90,6 +91,9 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s.url = fmt.Sprintf("http://127.0.0.1:%d", portOf(s.listener))
 	if host, _, _ := net.SplitHostPort(s.listener.Addr().String()); strings.Contains(host, ":") {
 		s.url = fmt.Sprintf("http://[%s]:%d", host, portOf(s.listener))
+	}
+	if err := s.openUpstream(); err != nil {
+		return nil, err
 	}
 	if err := s.openStores(ctx); err != nil {
 		return nil, err
@@ -279,6 +283,9 @@ func (s *Server) Close() error {
 	s.background.Wait()
 	if s.events != nil {
 		s.events.Close()
+	}
+	if s.upstream != nil {
+		s.upstream.close()
 	}
 	if s.images != nil {
 		errs = append(errs, s.images.Close())
