@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -87,8 +88,8 @@ func lookUpUser(in *Instructions) (account.Identity, error) {
 	}
 	id, err := account.Resolve(in.User, passwd, group)
 	if err == nil && in.SingleUser {
-		if id.UID != 0 || id.GID != 0 {
-			return account.Identity{}, errors.New("user " + in.User + ": this user namespace has only root; give the user who runs batchbox a range of ids in /etc/subuid and /etc/subgid, and install newuidmap")
+		if id.UID != in.UID || id.GID != in.GID {
+			return account.Identity{}, errors.New("user " + in.User + ": this user namespace has only user " + strconv.Itoa(in.UID) + " and group " + strconv.Itoa(in.GID))
 		}
 		id.Groups = nil
 	}

@@ -35,8 +35,9 @@ type Instructions struct {
 	JoinNetwork int
 	// UserNamespace says that the container is in a user namespace of its own or its runtime's.
 	UserNamespace bool
-	// SingleUser says that the user namespace knows no id but 0.
+	// SingleUser says that the user namespace knows no ids but UID and GID.
 	SingleUser bool
+	UID, GID   int
 
 	Rlimits []Rlimit
 	// Argv is the program with its arguments. If it is empty, all is built, nothing is executed, and the init ends with 0.
@@ -142,6 +143,8 @@ func (in *Instructions) code(c *coder) {
 	c.int(&in.JoinNetwork)
 	c.bool(&in.UserNamespace)
 	c.bool(&in.SingleUser)
+	c.int(&in.UID)
+	c.int(&in.GID)
 	list(c, &in.Rlimits, func(r *Rlimit) {
 		c.uint(&r.Resource)
 		c.uint(&r.Soft)

@@ -7,6 +7,9 @@ type Request struct {
 	ID uint64
 	// Namespaces is the CLONE_NEW* flags of a Launch.
 	Namespaces uint64
+	// OwnUser makes a user namespace for the container, in which the launcher's id 0 is UID and GID, and nobody else is.
+	OwnUser  bool
+	UID, GID int
 	// CgroupFD is set if a cgroup v2 directory is among the descriptors.
 	CgroupFD bool
 	// Signal is the number of a RequestSignal's.
@@ -53,6 +56,9 @@ func (r *Request) code(c *coder) {
 	r.Kind = RequestKind(kind)
 	c.uint(&r.ID)
 	c.uint(&r.Namespaces)
+	c.bool(&r.OwnUser)
+	c.int(&r.UID)
+	c.int(&r.GID)
 	c.bool(&r.CgroupFD)
 	c.uint(&r.Signal)
 	c.string(&r.Path)

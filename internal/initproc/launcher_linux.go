@@ -161,6 +161,13 @@ func (l *launcher) launch(r *Request, fds []int) {
 			PidFD:      &pidfd,
 		},
 	}
+	if r.OwnUser {
+		// Root of that namespace in all but name, until the init gives it up.
+		attr.Sys.Cloneflags |= unix.CLONE_NEWUSER
+		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: r.UID, Size: 1}}
+		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: r.GID, Size: 1}}
+		attr.Sys.AmbientCaps = allCapabilities()
+	}
 	if r.CgroupFD {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fds[2]
 	}
@@ -211,6 +218,17 @@ func (l *launcher) launch(r *Request, fds []int) {
 		syscall.Exit(1)
 	}
 }
+
+// allCapabilities are those this kernel knows.
+var allCapabilities = sync.OnceValue(func() (all []uintptr) {
+	for n := range uintptr(lastCapability + 1) {
+		if unix.Prctl(unix.PR_CAPBSET_READ, n, 0, 0, 0) != nil {
+			break
+		}
+		all = append(all, n)
+	}
+	return all
+})
 
 func enter(tasks []int) error {
 	for _, fd := range tasks {

@@ -20,6 +20,7 @@ type container struct {
 	r        *Runtime
 	launcher *launcher
 	name     string
+	user     soleUser // of the container's only user, if it is not root
 	root     *rootfs
 	group    *cgroup.Group
 	network  *membership

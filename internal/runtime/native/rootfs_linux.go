@@ -43,9 +43,10 @@ const (
 // basePath is the layer that lies over every image.
 func (r *Runtime) basePath() string { return filepath.Join(r.options.StateDir, "base") }
 
-// takeRoot returns a root for layers: one that waits, or a new one, which only has a directory yet.
-func (r *Runtime) takeRoot(layers []string) (*rootfs, error) {
-	key := strings.Join(layers, "\x00")
+// takeRoot returns a root for layers and a container's only user: one that waits, or a new one, which only has a directory
+// yet.
+func (r *Runtime) takeRoot(layers []string, user soleUser) (*rootfs, error) {
+	key := fmt.Sprint(user.uid, user.gid, "\x00", strings.Join(layers, "\x00"))
 	r.mu.Lock()
 	if waiting := r.idle[key]; len(waiting) > 0 {
 		f := waiting[len(waiting)-1]

@@ -36,7 +36,9 @@ type Runtime struct {
 	inMemory bool         // what containers write, because dir's file system is none for overlayfs
 	groups   *cgroup.Tree // nil if there are no cgroups
 	ids      *idMaps      // nil without a user namespace
-	notes    []string
+	// missingIDs says why the user namespace has no ids but root's; "" if it has.
+	missingIDs string
+	notes      []string
 
 	// first distinguishes the names of this Runtime's containers from an earlier one's.
 	first string
@@ -232,7 +234,8 @@ func (r *Runtime) settled(problems []error, why string) {
 		r.note("Containers have no user namespace (%v): %v.", r.ids, problems[0])
 	}
 	if why != "" {
-		r.note("Images whose USER is not root can not run: %s.", why)
+		r.missingIDs = why
+		r.note("A container has a single user, the one its job or image names; all files of the image belong to it, and there are no other users: %s.", why)
 	}
 	if r.inMemory && len(problems) > 0 {
 		r.note("What containers write is kept in memory, because overlayfs takes no upper directory in %s: %v.", r.options.StateDir, problems[0])
@@ -307,7 +310,7 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		StorageLimit:     true,
 		PrivateNetwork:   true,
 		ReadonlyRootfs:   true,
-		Users:            r.ids == nil || !r.ids.single(),
+		Users:            true,
 		Mounts:           true,
 		Hostname:         true,
 		Notes:            slices.Clone(r.notes),

@@ -29,6 +29,8 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 		BecomeRoot:    r.ids != nil && r.ids.foreign,
 		UserNamespace: r.ids != nil,
 		SingleUser:    r.ids != nil && r.ids.single(),
+		UID:           c.user.uid,
+		GID:           c.user.gid,
 		Label:         r.label + "/" + c.root.name,
 		Hostname:      hostname,
 		HostNetwork:   spec.Network.Mode == runtime.NetworkHost,
@@ -112,6 +114,10 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 		in.Mounts = append(in.Mounts, m)
 	}
 	if ns := c.network.joins(); ns != nil {
+		if c.user != (soleUser{}) {
+			// The namespace belongs to the user namespace of the task's first container.
+			return nil, trees, fmt.Errorf("user %s can not share the private network of its task's other containers: %s", spec.User, r.missingIDs)
+		}
 		dup, err := unix.FcntlInt(ns.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, trees, err

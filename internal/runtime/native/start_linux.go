@@ -59,10 +59,13 @@ func (r *Runtime) start(ctx context.Context, spec runtime.Spec, task string, out
 		return nil, err
 	}
 	c.launcher = l
+	if c.user, err = r.ownUser(&spec); err != nil {
+		return nil, &runtime.StartError{Kind: runtime.KindCannotStart, Err: fmt.Errorf("unable to start container process: %w", err)}
+	}
 	if len(spec.Image.Layers) == 0 {
 		return nil, fmt.Errorf("image %s has no layers", spec.Image.Ref)
 	}
-	if c.root, err = r.takeRoot(spec.Image.Layers); err != nil {
+	if c.root, err = r.takeRoot(spec.Image.Layers, c.user); err != nil {
 		return nil, err
 	}
 	if err := c.makeGroup(&spec); err != nil {
@@ -206,6 +209,9 @@ func (c *container) launch(ctx context.Context, spec *runtime.Spec, out *os.File
 		return nil, err
 	}
 	request := &initproc.Request{Kind: initproc.RequestLaunch, Namespaces: c.namespaces(spec)}
+	if u := c.user; u != (soleUser{}) {
+		request.OwnUser, request.UID, request.GID = true, u.uid, u.gid
+	}
 	fds := []int{int(out.Fd()), theirs}
 	if c.group != nil {
 		e, err := c.group.Enter()

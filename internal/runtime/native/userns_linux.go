@@ -8,8 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/account"
 )
 
 // idMaps is what the ids of a user namespace mean outside of it.
@@ -166,4 +170,56 @@ func (m *idMaps) String() string {
 		return fmt.Sprintf("users of a container are ids from %d on of the host", m.uids[0].outside)
 	}
 	return fmt.Sprintf("root in a container is this user, other users are ids from %d on", m.uids[1].outside)
+}
+
+// soleUser is the ids of a container's only user. Zero is root.
+type soleUser struct{ uid, gid int }
+
+// ownUser is the user that a container gets a user namespace of its own for: the runtime's has no user but root, and the
+// job or its image names another.
+func (r *Runtime) ownUser(spec *runtime.Spec) (soleUser, error) {
+	if r.ids == nil || !r.ids.single() || spec.User == "" {
+		return soleUser{}, nil
+	}
+	passwd, err := topFile(spec.Image.Layers, "etc/passwd")
+	if err != nil {
+		return soleUser{}, err
+	}
+	group, err := topFile(spec.Image.Layers, "etc/group")
+	if err != nil {
+		return soleUser{}, err
+	}
+	id, err := account.Resolve(spec.User, passwd, group)
+	return soleUser{id.UID, id.GID}, err
+}
+
+// topFile reads a small file of an image from the highest layer that has it; "" if none has. A link that leads out of its
+// layer counts as no file.
+func topFile(layers []string, name string) (string, error) {
+	for _, dir := range slices.Backward(layers) {
+		b, err := readWithin(dir, name)
+		if err != nil {
+			return "", fmt.Errorf("read /%s of the image: %w", name, err)
+		}
+		if b != nil {
+			return string(b), nil
+		}
+	}
+	return "", nil
+}
+
+func readWithin(dir, name string) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, nil //nolint:nilerr // not there, or nothing that could be read
+	}
+	if info.Size() > account.MaxFile {
+		return nil, fmt.Errorf("it is larger than %d MiB", account.MaxFile>>20)
+	}
+	return root.ReadFile(name)
 }
