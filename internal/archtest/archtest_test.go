@@ -30,7 +30,10 @@ var rules = []rule{
 	{"worker", nil, none},
 	{"apps/batchworker", []string{"worker"}, none},
 	{"tests/batchtest", []string{"internal/cli/awsclient", "internal/cli/watch"}, []string{"github.com/aws/", "golang.org/x/term"}},
-	{"batchboxtest", []string{"internal/server", "internal/engine", "internal/batch", "internal/image", "internal/cli/awsclient", "internal/control"}, nil},
+	{"batchboxtest", []string{
+		"internal/server", "internal/batch", "internal/events$", "internal/image", "internal/launcher", "internal/runtime$", "internal/runtime/fake",
+		"internal/cli/awsclient", "internal/cli/joblog", "internal/control",
+	}, []string{"github.com/aws/"}},
 
 	// The words and the decisions: values in, values out.
 	{"internal/batch", nil, none},
@@ -112,6 +115,27 @@ func TestDependenciesPointDown(t *testing.T) {
 			for top, importers := range only {
 				if isOurs && below(imported, top) && !below(name, top) && !anyBelow(name, importers) {
 					t.Errorf("%s imports %s, which only %v may", name, imported, importers)
+				}
+			}
+		}
+	}
+}
+
+// No test helper gets into what users run.
+func TestProgramsHoldNoTestCode(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"./cmd/batchbox", "./cmd/batchbox-init", "./apps/batchworker", "./tests/batchtest"} {
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", program)
+		cmd.Dir = "../.."
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path := range strings.FieldsSeq(string(out)) {
+			name := strings.TrimPrefix(path, module)
+			if path == "testing" || name == "batchboxtest" || name == "internal/testenv" || name == "internal/runtime/fake" || strings.HasSuffix(name, "test") && name != path {
+				if name != "tests/batchtest" {
+					t.Errorf("%s holds %s", program, path)
 				}
 			}
 		}

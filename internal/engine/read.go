@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
 )
@@ -268,4 +269,10 @@ func (ev changeStoredTags) apply(c *Core) (any, error) {
 	ev.rec.Spec = encode(v.Spec)
 	c.changes.Jobs = append(c.changes.Jobs, ev.rec)
 	return nil, nil
+}
+
+// Due is when the engine next has something to do by itself; zero for never.
+func (e *Engine) Due(ctx context.Context) (at time.Time, err error) {
+	err = e.look(ctx, func(c *Core) { at = c.timers.next() })
+	return at, err
 }

@@ -106,6 +106,7 @@ type Launcher struct {
 	// images are those of the tasks that have not ended.
 	images map[string][]func()
 	closed bool
+	quiet  quiet
 }
 
 // New makes a launcher. Close ends it.
@@ -177,6 +178,7 @@ func (l *Launcher) begin(starts []engine.StartTask) {
 	if l.closed {
 		return
 	}
+	l.quiet.calls++
 	fresh := make([]preparation, 0, len(starts))
 	for _, st := range starts {
 		if l.preparing[st.Key] != nil {
@@ -187,7 +189,11 @@ func (l *Launcher) begin(starts []engine.StartTask) {
 		fresh = append(fresh, preparation{st, ctx})
 	}
 	if len(fresh) > 0 {
-		l.working.Go(func() { l.prepare(fresh) })
+		l.quiet.groups++
+		l.working.Go(func() {
+			defer l.prepared()
+			l.prepare(fresh)
+		})
 	}
 }
 
@@ -278,6 +284,7 @@ func (l *Launcher) startFailure(p preparation, err error) runtime.Report {
 func (l *Launcher) Stop(stops []engine.StopTask) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.quiet.calls++
 	var requests []supervisor.StopRequest
 	for _, st := range stops {
 		if cancel := l.preparing[st.Key]; cancel != nil {

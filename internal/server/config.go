@@ -42,6 +42,10 @@ type Config struct {
 	Limits engine.Limits
 	// Rules are what a test may have differ from AWS; the zero value is AWS's behaviour.
 	Rules batch.Rules
+	// Clock is the time; the machine's if nil.
+	Clock Clock
+	// InProcess, if set, has the engine's process own the containers.
+	InProcess *InProcess
 	// Events says what becomes of state changes.
 	Events EventsConfig
 	// StrictECR refuses pushes to repositories that do not exist.
@@ -100,7 +104,7 @@ func (c *Config) setDefaults() error {
 			return err
 		}
 	}
-	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream)); err != nil {
+	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream), c.checkInProcess()); err != nil {
 		return err
 	}
 	if err := c.checkListen(); err != nil {

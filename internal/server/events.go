@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"time"
 
 	apibatch "github.com/batchbox/batchbox/internal/api/batch"
 	"github.com/batchbox/batchbox/internal/batch"
@@ -55,7 +54,7 @@ func (s *Server) openEvents(ctx context.Context) error {
 	s.events, err = events.Open(ctx, events.Options{
 		Store: s.db, Docs: s.db, Detail: detailer.Detail, Keep: s.cfg.Events.Keep, Logger: s.cfg.Logger,
 		Prune: func(ctx context.Context, keep int64) error {
-			_, err := s.db.Prune(ctx, time.Now(), sqlite.Retention{Events: keep})
+			_, err := s.db.Prune(ctx, s.clock.Now(), sqlite.Retention{Events: keep})
 			return err
 		},
 	})
@@ -122,7 +121,7 @@ func (s *Server) interruptSpot(w http.ResponseWriter, r *http.Request) {
 // openBus loads the rules of EventBridge. The engine must run: rules submit jobs.
 func (s *Server) openBus(ctx context.Context) (err error) {
 	s.bus, err = rules.Open(ctx, rules.Options{
-		Docs: s.db, Hub: s.events, Logs: eventLogs{s.logs}, Now: time.Now, Logger: s.cfg.Logger,
+		Docs: s.db, Hub: s.events, Logs: eventLogs{s.logs}, Now: s.clock.Now, Logger: s.cfg.Logger,
 		Jobs: func(ctx context.Context, p batch.Partition, request json.RawMessage) (string, error) {
 			return s.batchAPI().Submit(ctx, p, request)
 		},

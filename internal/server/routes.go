@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -32,17 +31,17 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 	for _, make := range []func() (*awswire.Service, error){
 		func() (*awswire.Service, error) { return s.batchAPI().Service() },
 		func() (*awswire.Service, error) { return logs.New(logs.Options{Store: s.logs, Docs: s.db}) },
-		func() (*awswire.Service, error) { return ec2.New(ec2.Options{Docs: s.db}), nil },
+		func() (*awswire.Service, error) { return ec2.New(ec2.Options{Docs: s.db, Now: s.clock.Now}), nil },
 		func() (*awswire.Service, error) {
 			return ecr.New(ecr.Options{Registry: s.registry, Docs: s.db, Endpoint: s.endpoint()})
 		},
 		func() (*awswire.Service, error) {
-			return apievents.New(apievents.Options{Bus: s.bus, NewID: uuid.NewString, Now: time.Now}), nil
+			return apievents.New(apievents.Options{Bus: s.bus, NewID: uuid.NewString, Now: s.clock.Now}), nil
 		},
-		func() (*awswire.Service, error) { return iam.New(iam.Options{Docs: s.db}) },
+		func() (*awswire.Service, error) { return iam.New(iam.Options{Docs: s.db, Now: s.clock.Now}) },
 		func() (*awswire.Service, error) {
 			return sts.New(sts.Options{
-				Docs: s.db, Sessions: identity.NewSessions(s.db, time.Now), Tokens: identity.NewTokenVerifier(s.db, nil),
+				Docs: s.db, Now: s.clock.Now, Sessions: identity.NewSessions(s.db, s.clock.Now), Tokens: identity.NewTokenVerifier(s.db, nil),
 			})
 		},
 	} {

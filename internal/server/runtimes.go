@@ -75,7 +75,7 @@ func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	if err != nil {
 		return err
 	}
-	sink := supervisor.LogStore(writer)
+	sink := supervisor.LogStore(writer, nil)
 	defer sink.Close() //nolint:errcheck // what mattered was synced before it was reported
 	return supervisor.Main(ctx, supervisor.ServeOptions{
 		Dir: dir.supervisor(), Runtimes: []runtime.Runtime{rt}, Logs: sink, Volumes: dir.volumes(), Logger: cfg.Logger,

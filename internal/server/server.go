@@ -34,13 +34,16 @@ type Server struct {
 	dir layout
 	url string
 
+	clock Clock
+
 	lock     *dirlock.Lock
 	db       *sqlite.DB
 	logs     *index.Store
 	registry *registry.Registry
 	images   *image.Cache
 	launcher *launcher.Launcher
-	owner    *supervisor.Client
+	owner    *supervisor.Client // nil with Config.InProcess
+	local    *inProcess         // nil without it
 	events   *events.Hub
 	bus      *rules.Bus
 	engine   *engine.Engine
@@ -76,7 +79,10 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, dir: layout(cfg.DataDir), asked: make(chan struct{})}
+	s := &Server{cfg: cfg, dir: layout(cfg.DataDir), clock: cfg.Clock, asked: make(chan struct{})}
+	if s.clock == nil {
+		s.clock = systemClock{}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -116,6 +122,9 @@ func (s *Server) URL() string { return s.url }
 // Operations lists every operation of every service, provided or refused.
 func (s *Server) Operations() []awswire.OperationInfo { return s.mux.Operations() }
 
+// Events is the journal of state changes.
+func (s *Server) Events() *events.Hub { return s.events }
+
 // DataDir is where the engine keeps everything.
 func (s *Server) DataDir() string { return string(s.dir) }
 
@@ -136,11 +145,13 @@ func (s *Server) openStores(ctx context.Context) (err error) {
 			return fmt.Errorf("data directory: %w", err)
 		}
 	}
-	if s.logs, err = index.Open(ctx, s.dir.logs(), index.Options{Docs: s.db, Logger: s.cfg.Logger}); err != nil {
+	if s.logs, err = index.Open(ctx, s.dir.logs(), index.Options{
+		Docs: s.db, Logger: s.cfg.Logger, Now: s.clock.Now, Ephemeral: s.cfg.InProcess != nil,
+	}); err != nil {
 		return err
 	}
 	if s.registry, err = registry.Open(ctx, registry.Options{
-		Dir: s.dir.registry(), Docs: s.db, Default: s.defaults(), Strict: s.cfg.StrictECR, Log: s.cfg.Logger,
+		Dir: s.dir.registry(), Docs: s.db, Default: s.defaults(), Strict: s.cfg.StrictECR, Now: s.clock.Now, Log: s.cfg.Logger,
 	}); err != nil {
 		return err
 	}
@@ -151,10 +162,16 @@ func (s *Server) openStores(ctx context.Context) (err error) {
 }
 
 func (s *Server) startEngine(ctx context.Context) (err error) {
-	if s.runtime, err = chooseRuntime(ctx, s.cfg.Runtime, s.cfg.Logger); err != nil {
+	if in := s.cfg.InProcess; in != nil && in.Runtime != nil {
+		s.runtime = RuntimeStatus{Name: in.Runtime.Name(), Capabilities: in.Runtime.Capabilities(), Chosen: true}
+	} else if s.runtime, err = chooseRuntime(ctx, s.cfg.Runtime, s.cfg.Logger); err != nil {
 		return err
 	}
 	can := s.runtime.Capabilities
+	var images launcher.Images = preparer{cache: s.images, form: can.Rootfs}
+	if in := s.cfg.InProcess; in != nil && in.Images != nil {
+		images = in.Images
+	}
 	var secrets launcher.Secrets
 	if s.cfg.Secrets != "" {
 		secrets = launcher.SecretsFile(s.cfg.Secrets)
@@ -162,13 +179,13 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 	s.launcher = launcher.New(launcher.Config{
 		Secrets:     secrets,
 		Connect:     s.connect,
-		Images:      preparer{cache: s.images, form: can.Rootfs},
+		Images:      images,
 		Groups:      s.logs,
 		Volumes:     launcher.Volumes{HostPaths: s.cfg.HostPaths, EFS: s.cfg.EFS, Supported: can.Mounts},
 		Isolated:    can.Isolated,
 		Extra:       extraEnv(s.cfg.ContainerEnv),
 		StopTimeout: s.cfg.Limits.StopGrace,
-		Clock:       systemClock{},
+		Clock:       s.clock,
 		Logger:      s.cfg.Logger,
 	})
 	if err := s.openEvents(ctx); err != nil {
@@ -177,7 +194,7 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 	limits := s.cfg.Limits
 	limits.Notify = true
 	s.engine, err = engine.Start(ctx, engine.Config{
-		Store: s.db, Launcher: s.launcher, Clock: systemClock{}, IDs: randomIDs{}, Limits: limits, Logger: s.cfg.Logger,
+		Store: s.db, Launcher: s.launcher, Clock: s.clock, IDs: randomIDs{}, Limits: limits, Logger: s.cfg.Logger,
 		Journal: s.events, Observer: s.events,
 	})
 	if err != nil {
@@ -188,6 +205,14 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 
 // connect makes the client of the process that owns the containers.
 func (s *Server) connect(known []string, reports func([]runtimeReport), missing func([]string)) (launcher.Owner, error) {
+	if s.cfg.InProcess != nil {
+		local, err := s.keep(reports)
+		if err != nil {
+			return nil, err
+		}
+		s.local = local
+		return local, nil
+	}
 	command := s.cfg.SupervisorCommand
 	if len(command) == 0 {
 		self, err := os.Executable()
@@ -276,6 +301,9 @@ func (s *Server) Close() error {
 	}
 	if s.owner != nil {
 		errs = append(errs, s.closeOwner(idle))
+	}
+	if s.local != nil {
+		errs = append(errs, s.local.close())
 	}
 	if s.end != nil {
 		s.end()

@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/batchbox/batchbox/internal/runtime"
 )
 
-// systemClock is the engine's Clock in real life.
+// systemClock is the Clock in real life.
 type systemClock struct{}
 
 func (systemClock) Now() time.Time { return time.Now() }
@@ -17,6 +19,8 @@ func (systemClock) NewTimer(at time.Time) (<-chan time.Time, func()) {
 	t := time.NewTimer(time.Until(at))
 	return t.C, func() { t.Stop() }
 }
+
+func (systemClock) AfterFunc(d time.Duration, f func()) runtime.Timer { return time.AfterFunc(d, f) }
 
 // randomIDs makes the identifiers of jobs, tasks and environments.
 type randomIDs struct{}

@@ -123,7 +123,7 @@ func BenchmarkKeeper(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			logs := LogStore(w)
+			logs := LogStore(w, nil)
 			defer logs.Close()
 			reports := make(chan []runtime.Report, 1024)
 			k, err := NewKeeper(Options{Runtimes: []runtime.Runtime{rt}, Logs: logs, Reports: func(r []runtime.Report) { reports <- r }})

@@ -15,6 +15,7 @@ import (
 func (c *container) run() {
 	t := c.task
 	defer t.k.busy.Done()
+	defer t.k.changes.tell()
 	out, err := c.start()
 	if err != nil {
 		t.mu.Lock()
@@ -126,6 +127,7 @@ func (c *container) start() (*output, error) {
 		t.advance()
 	}
 	t.mu.Unlock()
+	t.k.changes.tell()
 	return out, nil
 }
 
@@ -187,7 +189,7 @@ func (c *container) signalStop() {
 	}
 	if grace > 0 {
 		k, h := c.task.k, c.handle
-		k.busy.Go(func() {
+		k.background(func() {
 			if err := h.Signal(sig); err != nil {
 				k.log.Warn("stop signal; killing instead", "key", c.task.Key, "container", c.Name, "signal", sig, "err", err)
 				c.end(h)
@@ -216,7 +218,7 @@ func (c *container) armKill(grace time.Duration) {
 		return
 	}
 	c.kill = expired{}
-	k.busy.Go(func() { c.end(h) })
+	k.background(func() { c.end(h) })
 }
 
 // end kills the container.

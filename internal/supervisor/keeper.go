@@ -62,6 +62,8 @@ type Keeper struct {
 	closed bool
 	idle   chan struct{} // closed and replaced when the last task has been acknowledged
 
+	activity
+
 	count struct {
 		running                             atomic.Int32
 		started, ended, logBytes, logErrors atomic.Int64
@@ -133,7 +135,7 @@ func newKeeper(o Options, j *journal) (*Keeper, error) {
 		runtimes: slices.Clone(o.Runtimes),
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
-	k.out.deliver, k.out.busy = o.Reports, &k.busy
+	k.out.deliver, k.out.busy, k.out.changes = o.Reports, &k.busy, &k.changes
 	return k, nil
 }
 
@@ -350,6 +352,7 @@ func (k *Keeper) runtime(ctx context.Context, name string) (runtime.Runtime, err
 type outbox struct {
 	deliver func([]runtime.Report)
 	busy    *sync.WaitGroup
+	changes *changes
 
 	mu      sync.Mutex
 	queue   []runtime.Report
@@ -383,4 +386,12 @@ func (o *outbox) send() {
 		o.mu.Lock()
 	}
 	o.sending = false
+	o.changes.tell()
+}
+
+// empty says whether everything is delivered.
+func (o *outbox) empty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.sending
 }

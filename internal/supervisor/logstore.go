@@ -2,15 +2,20 @@ package supervisor
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
-// LogStore is the LogSink that appends to segments of the log store. It owns w.
-func LogStore(w *logstore.Writer) LogSink { return logStore{w} }
+// LogStore is the LogSink that appends to segments of the log store. It owns w. Events have the time of now; time.Now if
+// nil.
+func LogStore(w *logstore.Writer, now func() time.Time) LogSink { return logStore{w, now} }
 
-type logStore struct{ w *logstore.Writer }
+type logStore struct {
+	w   *logstore.Writer
+	now func() time.Time
+}
 
 func (s logStore) Open(t runtime.LogTarget) (LogStream, error) {
 	start, err := logstore.CompileMultiline(t.MultilinePattern, t.DatetimeFormat)
@@ -21,7 +26,7 @@ func (s logStore) Open(t runtime.LogTarget) (LogStream, error) {
 	if err := s.w.OpenStream(key); err != nil {
 		return nil, err
 	}
-	return logstore.NewLineWriter(s.w, key, logstore.LineOptions{Start: start}), nil
+	return logstore.NewLineWriter(s.w, key, logstore.LineOptions{Start: start, Now: s.now}), nil
 }
 
 func (s logStore) Sync() error  { return s.w.Sync() }

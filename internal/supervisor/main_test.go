@@ -48,7 +48,7 @@ func supervise(dir string) error {
 	if err != nil {
 		return err
 	}
-	logs := LogStore(w)
+	logs := LogStore(w, nil)
 	defer logs.Close()
 	return Main(context.Background(), ServeOptions{
 		Dir: dir, Runtimes: []runtime.Runtime{rt}, Logs: logs, IdleGrace: time.Second,

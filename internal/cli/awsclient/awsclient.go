@@ -83,9 +83,7 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	if cfg.Region == "" {
 		cfg.Region = DefaultRegion
 	}
-	transport := awshttp.NewBuildableClient().GetTransport()
-	transport.MaxIdleConnsPerHost = 64 // clients that work side by side keep their connections
-	cfg.HTTPClient = &http.Client{Transport: plainBodies{transport}}
+	cfg.HTTPClient = localHTTP()
 	// The instance metadata service is the last link of the SDK's chain of credentials, and on a machine without one it is
 	// missed only after a second and more.
 	without, err := config.LoadDefaultConfig(ctx, append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))...)
@@ -100,6 +98,30 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 		cfg.Credentials = credentials.NewStaticCredentialsProvider(MadeUp, MadeUp, "")
 	}
 	return cfg, nil
+}
+
+// For makes the configuration for the SDK's clients of the engine at a URL. It reads neither the environment nor any file:
+// it is for tests. The account is a number of twelve digits.
+func For(url, account, region string) aws.Config {
+	cfg := aws.Config{
+		Region: region, BaseEndpoint: &url, HTTPClient: localHTTP(),
+		Credentials: credentials.NewStaticCredentialsProvider(account, MadeUp, ""),
+	}
+	setRetries(&cfg, 0)
+	return cfg
+}
+
+func localHTTP() *http.Client {
+	transport := awshttp.NewBuildableClient().GetTransport()
+	transport.MaxIdleConnsPerHost = 64 // clients that work side by side keep their connections
+	return &http.Client{Transport: plainBodies{transport}}
+}
+
+// CloseIdleConnections implements what http.Client.CloseIdleConnections looks for.
+func (p plainBodies) CloseIdleConnections() {
+	if c, ok := p.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // plainBodies hides from net/http that the SDK's request bodies can write themselves. smithy-go's answers io.EOF to that once

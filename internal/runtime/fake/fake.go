@@ -31,9 +31,11 @@ type Behaviour struct {
 	Exit runtime.Exit
 	// Output is written at its start.
 	Output string
-	// IgnoreTerm lets only SIGKILL end it. TermCode is its exit code on any other signal; nil stands for 128 + signal.
+	// IgnoreTerm lets only SIGKILL end it. TermCode is its exit code on any other signal; nil stands for 128 + signal. It
+	// ends so long after the signal.
 	IgnoreTerm bool
 	TermCode   *int
+	TermAfter  time.Duration
 	// StartError keeps it from starting.
 	StartError *runtime.StartError
 }
@@ -49,6 +51,7 @@ type Behaviour struct {
 //	print=text           writes text and a line end; repeated, several lines
 //	ignore-term          goes on after SIGTERM
 //	term-exit=0          exit code on SIGTERM
+//	term-after=2s        ends so long after SIGTERM
 //	start-error=Kind: text   can not be started
 //
 // The attempt is what follows the last slash of the task's key. A word that has a value which can not be read is an error.
@@ -76,6 +79,8 @@ func Parse(spec runtime.Spec, task string) (b Behaviour, err error) {
 			var code int
 			code, err = strconv.Atoi(value)
 			b.TermCode = &code
+		case "term-after":
+			b.TermAfter, err = time.ParseDuration(value)
 		case "start-error":
 			kind, text, _ := strings.Cut(value, ": ")
 			b.StartError = &runtime.StartError{Kind: kind, Err: errors.New(text)}
@@ -299,7 +304,8 @@ type handle struct {
 	r       *Runtime
 	id      id
 	b       Behaviour
-	timer   runtime.Timer
+	timer   runtime.Timer // its own end
+	ending  runtime.Timer // its end after a signal
 	written chan struct{} // nil if all is written
 
 	exit runtime.Exit // set before done is closed
@@ -308,13 +314,13 @@ type handle struct {
 
 // end ends the container unless it has ended. The runtime's mu is held.
 func (h *handle) end(exit runtime.Exit) bool {
-	select {
-	case <-h.done:
+	if h.Ended() {
 		return false
-	default:
 	}
-	if h.timer != nil {
-		h.timer.Stop()
+	for _, t := range []runtime.Timer{h.timer, h.ending} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	h.exit = exit
 	delete(h.r.running, h.id)
@@ -342,11 +348,35 @@ func (h *handle) Signal(sig string) error {
 		return h.Kill()
 	case h.b.IgnoreTerm:
 	case h.b.TermCode != nil:
-		h.endNow(runtime.Exit{Code: *h.b.TermCode})
+		h.endAfter(h.b.TermAfter, runtime.Exit{Code: *h.b.TermCode})
 	default:
-		h.endNow(runtime.Exit{Code: 128 + int(n)})
+		h.endAfter(h.b.TermAfter, runtime.Exit{Code: 128 + int(n)})
 	}
 	return nil
+}
+
+// endAfter ends the container in d, unless it ends before.
+func (h *handle) endAfter(d time.Duration, exit runtime.Exit) {
+	if d <= 0 {
+		h.endNow(exit)
+		return
+	}
+	h.r.mu.Lock()
+	defer h.r.mu.Unlock()
+	if h.Ended() || h.ending != nil {
+		return
+	}
+	h.ending = h.r.clock.AfterFunc(d, func() { h.endNow(exit) })
+}
+
+// Ended says whether the container has ended.
+func (h *handle) Ended() bool {
+	select {
+	case <-h.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Kill implements runtime.Handle.
