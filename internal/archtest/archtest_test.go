@@ -62,7 +62,7 @@ var rules = []rule{
 	// What puts the parts together, and what stands on that.
 	{"internal/console", []string{"internal/batch", "internal/engine", "internal/logstore"}, nil},
 	{"internal/server", nil, nil},
-	{"internal/cli/awsclient", nil, []string{"github.com/aws/"}},
+	{"internal/cli/awsclient", []string{"internal/awswire/sdkhttp"}, []string{"github.com/aws/"}},
 	{"internal/cli/watch", nil, []string{"github.com/aws/"}},
 	{"internal/cli/joblog", []string{"internal/cli/watch"}, []string{"github.com/aws/"}},
 	{"internal/cli/stack", nil, []string{"github.com/aws/"}},

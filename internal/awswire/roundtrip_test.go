@@ -19,6 +19,8 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 )
 
 // logsUnions and iamUnions are every union the five services have outside event streams.
@@ -48,17 +50,8 @@ type sdkService struct {
 	millis bool
 }
 
-// plainBodies hides WriteTo from net/http, which spares the SDK's clients the fault that exchange.settle is about.
-type plainBodies struct{ http.RoundTripper }
-
-func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return p.RoundTripper.RoundTrip(r)
-}
-
-var steadyClient = &http.Client{Transport: plainBodies{&http.Transport{}}}
+// steadyClient spares the SDK's clients the fault that exchange.settle is about.
+var steadyClient = sdkhttp.Client()
 
 // sdkServices points every client at the handler the test server will have.
 func sdkServices(url string) []sdkService {

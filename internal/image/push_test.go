@@ -23,6 +23,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/api/ecr"
 	"github.com/batchbox/batchbox/internal/awswire"
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 	"github.com/batchbox/batchbox/internal/registry"
 	"github.com/batchbox/batchbox/internal/registry/registrytest"
 	"github.com/batchbox/batchbox/internal/runtime"
@@ -41,7 +42,7 @@ func engineOf(t testing.TB) (*registry.Registry, *sdk.Client) {
 	wire := must(awswire.NewMux(awswire.Options{Services: []*awswire.Service{svc}, DefaultAccount: def.Account, DefaultRegion: def.Region, Logger: slog.New(slog.DiscardHandler)}))(t)
 	mux.Handle("/v2/", reg.Handler(registry.HandlerOptions{Endpoint: endpoint, RequireAuth: true}))
 	mux.Handle("/", wire)
-	return reg, sdk.New(sdk.Options{Region: def.Region, BaseEndpoint: &srv.URL, Credentials: credentials.NewStaticCredentialsProvider(def.Account, "x", ""), RetryMaxAttempts: 1})
+	return reg, sdk.New(sdk.Options{Region: def.Region, BaseEndpoint: &srv.URL, Credentials: credentials.NewStaticCredentialsProvider(def.Account, "x", ""), RetryMaxAttempts: 1, HTTPClient: sdkhttp.Client()})
 }
 
 // A name is enough to push an image to ECR: repository and credentials come from its API.

@@ -22,6 +22,7 @@ import (
 
 	api "github.com/batchbox/batchbox/internal/api/batch"
 	"github.com/batchbox/batchbox/internal/awswire"
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/runtime"
@@ -97,7 +98,7 @@ func newRig(t *testing.T) *rig {
 
 func client(url, account, region string) *sdk.Client {
 	return sdk.NewFromConfig(aws.Config{
-		Region: region, BaseEndpoint: &url, RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider(account, "x", ""),
+		Region: region, BaseEndpoint: &url, RetryMaxAttempts: 1, HTTPClient: sdkhttp.Client(), Credentials: credentials.NewStaticCredentialsProvider(account, "x", ""),
 	})
 }
 

@@ -28,6 +28,7 @@ import (
 
 	api "github.com/batchbox/batchbox/internal/api/ecr"
 	"github.com/batchbox/batchbox/internal/awswire"
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/registry"
 	"github.com/batchbox/batchbox/internal/registry/registrytest"
@@ -74,7 +75,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) client(account, region string) *ecr.Client {
 	return ecr.New(ecr.Options{
 		Region: region, BaseEndpoint: &b.url, Credentials: credentials.NewStaticCredentialsProvider(account, "secret", ""),
-		RetryMaxAttempts: 1,
+		RetryMaxAttempts: 1, HTTPClient: sdkhttp.Client(),
 	})
 }
 

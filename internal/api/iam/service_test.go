@@ -21,6 +21,7 @@ import (
 
 	api "github.com/batchbox/batchbox/internal/api/iam"
 	"github.com/batchbox/batchbox/internal/awswire"
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 	"github.com/batchbox/batchbox/internal/store"
 	"github.com/batchbox/batchbox/internal/store/memory"
 )
@@ -63,7 +64,8 @@ func benchOn(t *testing.T, docs store.Docs) *bench {
 
 func (b *bench) client(account, region string) *iam.Client {
 	return iam.New(iam.Options{
-		Region: region, BaseEndpoint: &b.url, Credentials: credentials.NewStaticCredentialsProvider(account, "secret", ""), RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: &b.url, Credentials: credentials.NewStaticCredentialsProvider(account, "secret", ""),
+		RetryMaxAttempts: 1, HTTPClient: sdkhttp.Client(),
 	})
 }
 

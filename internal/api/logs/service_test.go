@@ -23,6 +23,7 @@ import (
 
 	api "github.com/batchbox/batchbox/internal/api/logs"
 	"github.com/batchbox/batchbox/internal/awswire"
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/logstore/index"
 	"github.com/batchbox/batchbox/internal/store/memory"
@@ -69,7 +70,7 @@ func newBench(t *testing.T) *bench {
 	b.url = srv.URL
 	b.Client = sdk.New(sdk.Options{
 		Region: region, BaseEndpoint: &b.url, Credentials: credentials.NewStaticCredentialsProvider(account, "secret", ""),
-		RetryMaxAttempts: 1, HTTPClient: &http.Client{Transport: transport},
+		RetryMaxAttempts: 1, HTTPClient: &http.Client{Transport: sdkhttp.Transport(transport)},
 	})
 	return b
 }

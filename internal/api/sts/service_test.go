@@ -27,6 +27,7 @@ import (
 
 	api "github.com/batchbox/batchbox/internal/api/sts"
 	"github.com/batchbox/batchbox/internal/awswire"
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 	"github.com/batchbox/batchbox/internal/identity"
 	"github.com/batchbox/batchbox/internal/store"
 	"github.com/batchbox/batchbox/internal/store/memory"
@@ -80,7 +81,7 @@ func newBench(t *testing.T, verify bool, client *http.Client) *bench {
 }
 
 func (b *bench) client(c aws.CredentialsProvider) *sts.Client {
-	return sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: &b.url, Credentials: c, RetryMaxAttempts: 1})
+	return sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: &b.url, Credentials: c, RetryMaxAttempts: 1, HTTPClient: sdkhttp.Client()})
 }
 
 // as is a client with temporary credentials.

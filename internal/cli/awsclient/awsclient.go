@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"github.com/batchbox/batchbox/internal/awswire/sdkhttp"
 )
 
 // DefaultRegion is the region of a local engine when neither the flag, the environment nor the profile names one. AWS has
@@ -114,27 +115,7 @@ func For(url, account, region string) aws.Config {
 func localHTTP() *http.Client {
 	transport := awshttp.NewBuildableClient().GetTransport()
 	transport.MaxIdleConnsPerHost = 64 // clients that work side by side keep their connections
-	return &http.Client{Transport: plainBodies{transport}}
-}
-
-// CloseIdleConnections implements what http.Client.CloseIdleConnections looks for.
-func (p plainBodies) CloseIdleConnections() {
-	if c, ok := p.RoundTripper.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
-}
-
-// plainBodies hides from net/http that the SDK's request bodies can write themselves. smithy-go's answers io.EOF to that once
-// it is closed; when the engine answers before net/http has looked for the body's end, net/http takes this for a broken
-// request, drops the connection and fails the call, and the SDK tries again only after a pause.
-type plainBodies struct{ http.RoundTripper }
-
-func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		r = r.WithContext(r.Context()) // a copy: a RoundTripper must not change its request
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return p.RoundTripper.RoundTrip(r)
+	return &http.Client{Transport: sdkhttp.Transport(transport)}
 }
 
 // Local says whether the configuration's endpoint is on this machine's loopback interface.
