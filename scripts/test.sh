@@ -10,14 +10,21 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 packages=no
+race=no
 for a in "$@"; do
   case $a in
     -h | --help) help; exit 0 ;;
     ./* | ...) packages=yes ;;
+    -race | -race=true) race=yes ;;
   esac
 done
 cd "$root"
 if [[ $packages == no ]]; then
   set -- "$@" ./...
+fi
+# With the flags that build.sh, and tests that build programs, compile with, all share what they compile: half of a first run.
+export GOFLAGS="${GOFLAGS-} -trimpath"
+if [[ $race == no ]]; then # the race detector needs cgo
+  export CGO_ENABLED=0
 fi
 exec go test "$@"
