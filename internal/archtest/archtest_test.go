@@ -44,6 +44,7 @@ var rules = []rule{
 	// The wire knows no domain, and services do not know each other.
 	{"internal/awswire", []string{"internal/awswire"}, nil},
 	{"internal/api", []string{"internal/awswire", "internal/batch", "internal/engine", "internal/events", "internal/identity", "internal/logstore", "internal/registry", "internal/store$"}, nil},
+	{"internal/taskmeta", []string{"internal/batch", "internal/engine", "internal/identity", "internal/runtime$", "internal/store$"}, nil},
 	{"internal/identity", []string{"internal/awswire", "internal/batch", "internal/store$"}, nil},
 
 	// Adapters under the engine.
@@ -67,7 +68,7 @@ var rules = []rule{
 	{"internal/cli/joblog", []string{"internal/cli/watch"}, []string{"github.com/aws/"}},
 	{"internal/cli/stack", nil, []string{"github.com/aws/"}},
 	{"internal/cli", nil, nil},
-	{"tests/crash", none, none}, // tests only
+	{"tests/crash", none, none},    // tests only
 	{"tests/provider", none, none}, // tests only
 	{"tests/bench", []string{"internal/cli/awsclient", "internal/control"}, []string{"github.com/aws/"}},
 	{"internal/events/eventstest", nil, nil}, // for tests

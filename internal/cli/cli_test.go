@@ -161,12 +161,12 @@ func TestServeFlags(t *testing.T) {
 	t.Parallel()
 	var got *serveOptions
 	cmd := newServe(&Streams{}, func(_ context.Context, o *serveOptions) error { got = o; return nil })
-	args := []string{"--detach", "--listen=127.0.0.1:0", "--data-dir=/tmp/d", "--account-id=111122223333", "--allow-host-path=/a,b", "--allow-host-path=/c", "--strict-ecr=true", "--max-tasks=3"}
+	args := []string{"--detach", "--listen=127.0.0.1:0", "--data-dir=/tmp/d", "--account-id=111122223333", "--allow-host-path=/a,b", "--allow-host-path=/c", "--strict-ecr=true", "--max-tasks=3", "--network=private"}
 	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := server.Config{Listen: "127.0.0.1:0", DataDir: "/tmp/d", Account: "111122223333", Region: "us-east-1", Runtime: "auto", StrictECR: true, HostPaths: []string{"/a,b", "/c"}}
+	want := server.Config{Listen: "127.0.0.1:0", DataDir: "/tmp/d", Account: "111122223333", Region: "us-east-1", Runtime: "auto", Network: "private", StrictECR: true, HostPaths: []string{"/a,b", "/c"}}
 	want.Limits.MaxTasks = 3
 	if !reflect.DeepEqual(got.config, want) {
 		t.Errorf("config %+v, want %+v", got.config, want)

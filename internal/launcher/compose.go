@@ -65,10 +65,12 @@ func (l *Launcher) checkSharing(task *batch.TaskView) error {
 // container fills in one container of the task.
 func (l *Launcher) container(ctx context.Context, st engine.StartTask, i int, out *runtime.Container) error {
 	view := &st.Task.Containers[i]
+	pullStarted := l.cfg.Clock.Now()
 	image, err := l.cfg.Images.Prepare(ctx, ImageRequest{Partition: st.Partition, Ref: view.Image, Architecture: st.Task.CPUArchitecture})
 	if err != nil {
 		return err
 	}
+	pullStopped := l.cfg.Clock.Now()
 	if image.Release != nil {
 		l.mu.Lock()
 		l.images[st.Key] = append(l.images[st.Key], image.Release)
@@ -95,7 +97,7 @@ func (l *Launcher) container(ctx context.Context, st engine.StartTask, i int, ou
 	for _, u := range view.Ulimits {
 		out.Ulimits = append(out.Ulimits, runtime.Ulimit{Name: u.Name, Soft: uint64(u.Soft), Hard: uint64(u.Hard)})
 	}
-	out.Network = runtime.Network{Mode: runtime.NetworkHost, Address: st.Record.Address}
+	out.Network = runtime.Network{Mode: runtime.NetworkHost, Address: st.Record.Address, Endpoint: l.cfg.Endpoint}
 	if l.cfg.PrivateNetwork {
 		out.Network.Mode = runtime.NetworkPrivate
 	}
@@ -112,8 +114,24 @@ func (l *Launcher) container(ctx context.Context, st engine.StartTask, i int, ou
 	if out.Log, err = l.log(ctx, st, view, st.Record.Containers[i].LogStream); err != nil {
 		return err
 	}
-	out.Env, err = l.environment(ctx, st, view, image)
-	return err
+	env, err := l.environment(ctx, st, view, image)
+	if err != nil {
+		return err
+	}
+	if l.cfg.Extra != nil {
+		extra := l.cfg.Extra.TaskEnv(Composed{st, i, out, pullStarted, pullStopped})
+		for _, kv := range extra.Default {
+			if name, value, _ := strings.Cut(kv, "="); !env.has(name) {
+				env.set(name, value)
+			}
+		}
+		for _, kv := range extra.Set {
+			name, value, _ := strings.Cut(kv, "=")
+			env.set(name, value)
+		}
+	}
+	out.Env = env.list
+	return nil
 }
 
 func (l *Launcher) stopTimeout(view *batch.ContainerView) time.Duration {
@@ -145,7 +163,7 @@ func hostname(record engine.Attempt) string {
 
 // environment is the whole environment of a container: the image's, then the definition's and the submission's, then what
 // Batch and Fargate add (reference, sections 3.4, 3.7 and 9.2). Later values of a name replace earlier ones.
-func (l *Launcher) environment(ctx context.Context, st engine.StartTask, view *batch.ContainerView, image Image) ([]string, error) {
+func (l *Launcher) environment(ctx context.Context, st engine.StartTask, view *batch.ContainerView, image Image) (*envList, error) {
 	env := newEnv(len(image.Env) + len(view.Environment) + 16)
 	for _, kv := range image.Env {
 		name, value, _ := strings.Cut(kv, "=")
@@ -184,17 +202,7 @@ func (l *Launcher) environment(ctx context.Context, st engine.StartTask, view *b
 	} else {
 		env.set("AWS_EXECUTION_ENV", "AWS_ECS_EC2")
 	}
-	if l.cfg.Extra != nil {
-		extra, err := l.cfg.Extra.TaskEnv(ctx, st, view.Name)
-		if err != nil {
-			return nil, &runtime.StartError{Kind: runtime.KindResourceInit, Err: err}
-		}
-		for _, kv := range extra {
-			name, value, _ := strings.Cut(kv, "=")
-			env.set(name, value)
-		}
-	}
-	return env.list, nil
+	return env, nil
 }
 
 // envList is an environment in order, in which setting a name again replaces its value.
@@ -205,6 +213,11 @@ type envList struct {
 
 func newEnv(size int) *envList {
 	return &envList{list: make([]string, 0, size), at: make(map[string]int, size)}
+}
+
+func (e *envList) has(name string) bool {
+	_, ok := e.at[name]
+	return ok
 }
 
 func (e *envList) set(name, value string) {

@@ -65,10 +65,26 @@ type Secrets interface {
 
 // Environment adds the variables of a task beside those every job has: endpoints, credentials, metadata.
 type Environment interface {
-	TaskEnv(ctx context.Context, st engine.StartTask, container string) ([]string, error)
-	// TaskEnded forgets what TaskEnv gave out for a task.
+	// TaskEnv is asked about each container when all else of it is composed. It may be asked again.
+	TaskEnv(c Composed) Variables
+	// TaskResumed tells of a task that an earlier engine may have started.
+	TaskResumed(st engine.StartTask)
+	// TaskEnded says that a task has ended, or could not be started.
 	TaskEnded(key string)
 }
+
+// Composed is a container of a task, complete but for what Environment adds.
+type Composed struct {
+	engine.StartTask
+	// Index is the container's place in the task.
+	Index     int
+	Container *runtime.Container
+	// PullStarted and PullStopped are around the preparation of its image.
+	PullStarted, PullStopped time.Time
+}
+
+// Variables are NAME=VALUE. Default are those that neither image nor job have set, Set replaces what they have.
+type Variables struct{ Default, Set []string }
 
 // Config is what a Launcher is made of.
 type Config struct {
@@ -84,8 +100,10 @@ type Config struct {
 	Isolated bool
 	// PrivateNetwork gives each task a network of its own.
 	PrivateNetwork bool
-	Clock          interface{ Now() time.Time }
-	Logger         *slog.Logger
+	// Endpoint is the listener for tasks, host:port; "" if containers can not reach it.
+	Endpoint string
+	Clock    interface{ Now() time.Time }
+	Logger   *slog.Logger
 }
 
 // Launcher implements engine.Launcher.
@@ -321,6 +339,9 @@ func (l *Launcher) Resume(resumed []engine.ResumeTask) error {
 	for _, r := range resumed {
 		tasks[r.Key] = r.StartTask
 		keys = append(keys, r.Key)
+		if l.cfg.Extra != nil {
+			l.cfg.Extra.TaskResumed(r.StartTask)
+		}
 	}
 	select {
 	case <-l.connected:

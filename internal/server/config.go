@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/control"
@@ -38,6 +37,8 @@ type Config struct {
 	// NoCPUQuota lets containers use idle processors beyond their vCPU, where the runtime limits that at all; what they get
 	// when processors are scarce stays in proportion.
 	NoCPUQuota bool
+	// Network is NetworkHost (the default) or NetworkPrivate: what tasks are in.
+	Network string
 	// Limits are the engine's adjustments; MaxTasks 0 means a number fitting the machine.
 	Limits engine.Limits
 	// Rules are what a test may have differ from AWS; the zero value is AWS's behaviour.
@@ -94,10 +95,15 @@ func (c *Config) setDefaults() error {
 	if !registry.ValidRegion(c.Region) {
 		return fmt.Errorf("region %q is not the name of a region, such as us-east-1", c.Region)
 	}
-	for _, kv := range c.ContainerEnv {
-		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
-			return fmt.Errorf("container variable %q is not of the form NAME=VALUE", kv)
-		}
+	switch c.Network {
+	case "":
+		c.Network = NetworkHost
+	case NetworkHost, NetworkPrivate:
+	default:
+		return fmt.Errorf("network %q is neither host nor private", c.Network)
+	}
+	if err := checkContainerEnv(c.ContainerEnv); err != nil {
+		return err
 	}
 	if c.Secrets != "" {
 		if err := launcher.SecretsFile(c.Secrets).Check(); err != nil {

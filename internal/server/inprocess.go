@@ -71,6 +71,15 @@ func (s *Server) keep(reports func([]runtime.Report)) (_ *inProcess, err error) 
 	return o, nil
 }
 
+// Inspect implements taskmeta.Live.
+func (o *inProcess) Inspect(_ context.Context, key string, usage bool) ([]runtime.ContainerState, error) {
+	states := o.Keeper.Inspect(key, usage)
+	if len(states) == 0 {
+		return nil, supervisor.ErrNoTask
+	}
+	return states, nil
+}
+
 // close ends all containers.
 func (o *inProcess) close() error {
 	var errs []error

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	goruntime "runtime"
 
-	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/image"
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/logstore"
@@ -47,12 +46,6 @@ func platform(architecture string) string {
 		return goruntime.GOOS + "/" + goruntime.GOARCH
 	}
 }
-
-// extraEnv are the variables the user adds to every container.
-type extraEnv []string
-
-func (e extraEnv) TaskEnv(context.Context, engine.StartTask, string) ([]string, error) { return e, nil }
-func (e extraEnv) TaskEnded(string)                                                    {}
 
 // SupervisorConfig says how the process that owns the containers is to run.
 type SupervisorConfig struct {

@@ -44,6 +44,7 @@ type Server struct {
 	launcher *launcher.Launcher
 	owner    *supervisor.Client // nil with Config.InProcess
 	local    *inProcess         // nil without it
+	tasks    taskSide
 	events   *events.Hub
 	bus      *rules.Bus
 	engine   *engine.Engine
@@ -167,6 +168,12 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 	} else if s.runtime, err = chooseRuntime(ctx, s.cfg.Runtime, s.cfg.Logger); err != nil {
 		return err
 	}
+	if err := s.checkNetwork(); err != nil {
+		return err
+	}
+	if err := s.openTasks(ctx); err != nil {
+		return err
+	}
 	can := s.runtime.Capabilities
 	var images launcher.Images = preparer{cache: s.images, form: can.Rootfs}
 	if in := s.cfg.InProcess; in != nil && in.Images != nil {
@@ -183,10 +190,13 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 		Groups:      s.logs,
 		Volumes:     launcher.Volumes{HostPaths: s.cfg.HostPaths, EFS: s.cfg.EFS, Supported: can.Mounts},
 		Isolated:    can.Isolated,
-		Extra:       extraEnv(s.cfg.ContainerEnv),
+		Extra:       taskEnv{service: s.tasks.service, user: s.cfg.ContainerEnv},
+		Endpoint:    s.taskEndpoint(),
 		StopTimeout: s.cfg.Limits.StopGrace,
 		Clock:       s.clock,
 		Logger:      s.cfg.Logger,
+
+		PrivateNetwork: s.cfg.Network == NetworkPrivate,
 	})
 	if err := s.openEvents(ctx); err != nil {
 		return err
@@ -211,6 +221,7 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 			return nil, err
 		}
 		s.local = local
+		s.tasks.live.Store(&liveOwner{local})
 		return local, nil
 	}
 	command := s.cfg.SupervisorCommand
@@ -232,6 +243,7 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 		return nil, err
 	}
 	s.owner = owner
+	s.tasks.live.Store(&liveOwner{owner})
 	return owner, nil
 }
 
@@ -263,6 +275,7 @@ func (s *Server) serve() error {
 	if err := s.runEvents(ctx); err != nil {
 		return err
 	}
+	s.serveTasks(s.mux)
 	s.background.Go(func() {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			s.cfg.Logger.Error("the listener failed", "error", err)
@@ -280,14 +293,11 @@ const shutdownPatience = 5 * time.Second
 func (s *Server) Close() error {
 	var errs []error
 	if s.http != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownPatience)
-		if err := s.http.Shutdown(ctx); err != nil {
-			errs = append(errs, s.http.Close())
-		}
-		cancel()
+		errs = append(errs, shutdown(s.http))
 	} else if s.listener != nil {
 		errs = append(errs, s.listener.Close())
 	}
+	errs = append(errs, s.closeTasks())
 	idle := false // nothing runs that a supervisor would be needed for
 	if s.engine != nil {
 		running := s.engine.Stop()

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func TestMain(m *testing.M) {
 type bench struct {
 	testing.TB
 	server *server.Server
+	config aws.Config
 	batch  *sdk.Client
 	logs   *cloudwatchlogs.Client
 	worker string // image reference
@@ -70,22 +72,38 @@ func start(t testing.TB) *bench {
 // startEngine starts an engine without anything in it.
 func startEngine(t testing.TB, runtime string) *bench {
 	t.Helper()
-	s, err := server.Start(context.Background(), server.Config{
-		Listen: "127.0.0.1:0", Ephemeral: true, Runtime: runtime,
-		Logger: slog.New(slog.NewTextHandler(&testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
-	})
+	return startWith(t, server.Config{Runtime: runtime})
+}
+
+// startWith starts an engine, ephemeral unless the configuration has a data directory.
+func startWith(t testing.TB, cfg server.Config) *bench {
+	t.Helper()
+	cfg.Listen, cfg.Ephemeral = "127.0.0.1:0", cfg.DataDir == ""
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(&testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+	s, err := server.Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	cfg := aws.Config{
+	b := &bench{TB: t, server: s}
+	t.Cleanup(func() { b.close() })
+	b.config = aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(s.URL()), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
-	return &bench{TB: t, server: s, batch: sdk.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg)}
+	b.batch, b.logs = sdk.NewFromConfig(b.config), cloudwatchlogs.NewFromConfig(b.config)
+	return b
+}
+
+// close stops the engine, once.
+func (b *bench) close() {
+	if b.server == nil {
+		return
+	}
+	if err := b.server.Close(); err != nil {
+		b.Errorf("close: %v", err)
+	}
+	b.server = nil
 }
 
 type testWriter struct{ t testing.TB }
@@ -95,16 +113,44 @@ func (w *testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// push builds a program into an image, pushes it and returns the image's reference.
-func (b *bench) push(repository, source string) string {
-	b.Helper()
-	program := filepath.Join(b.TempDir(), "program")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, source)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+var programs struct {
+	sync.Mutex
+	built map[string][]byte
+}
+
+// build builds a program once for all tests.
+func build(source string) ([]byte, error) {
+	programs.Lock()
+	defer programs.Unlock()
+	if content := programs.built[source]; content != nil {
+		return content, nil
+	}
+	dir, err := os.MkdirTemp("", "batchbox-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "program")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, source)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
 	content, err := os.ReadFile(program)
+	if err != nil {
+		return nil, err
+	}
+	if programs.built == nil {
+		programs.built = map[string][]byte{}
+	}
+	programs.built[source] = content
+	return content, nil
+}
+
+// push builds a program into an image that has nothing else, pushes it and returns the image's reference.
+func (b *bench) push(repository, source string) string {
+	b.Helper()
+	content, err := build(source)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,7 +17,7 @@ const (
 // taskCredentials is the answer of the credentials endpoint (reference, section 9.4).
 type taskCredentials struct {
 	RoleArn         string
-	AccessKeyId     string //nolint:revive // AWS's spelling, on the wire
+	AccessKeyID     string `json:"AccessKeyId"`
 	SecretAccessKey string
 	Token           string
 	Expiration      time.Time

@@ -1,0 +1,157 @@
+// Command asker is a job's program that asks about itself, with the AWS SDK as anybody would use it: no options, all from the
+// environment. It writes what it has learned as one line of JSON. The tests of internal/server run it in containers.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/batch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	do := ask
+	if len(os.Args) > 1 {
+		do = map[string]func(context.Context) error{"outlive": outlive, "get": get}[os.Args[1]]
+	}
+	if err := do(ctx); err != nil {
+		fmt.Println("error:", err)
+		os.Exit(1)
+	}
+}
+
+// ask calls AWS in three ways and reads the metadata.
+func ask(ctx context.Context) error {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return err
+	}
+	found := map[string]any{"env": os.Environ()}
+	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
+	if err != nil {
+		return err
+	}
+	found["arn"], found["account"] = who.Arn, who.Account
+	jobs, err := batch.NewFromConfig(cfg).DescribeJobs(ctx, &batch.DescribeJobsInput{Jobs: []string{os.Getenv("AWS_BATCH_JOB_ID")}})
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs.Jobs {
+		found["status"], found["taskArn"] = j.Status, j.Container.TaskArn
+	}
+	logs := cloudwatchlogs.NewFromConfig(cfg)
+	group, stream := aws.String("asked"), aws.String(os.Getenv("AWS_BATCH_JOB_ID"))
+	if _, err := logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}); err != nil {
+		return err
+	}
+	if _, err := logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: group, LogStreamName: stream}); err != nil {
+		return err
+	}
+	if _, err := logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{
+		LogGroupName: group, LogStreamName: stream,
+		LogEvents: []types.InputLogEvent{{Message: aws.String("from inside"), Timestamp: aws.Int64(time.Now().UnixMilli())}},
+	}); err != nil {
+		return err
+	}
+	for _, name := range []string{"ECS_CONTAINER_METADATA_URI", "ECS_CONTAINER_METADATA_URI_V4"} {
+		for _, path := range []string{"", "/task", "/taskWithTags", "/stats", "/task/stats"} {
+			body, err := fetch(ctx, os.Getenv(name)+path)
+			if err != nil {
+				return err
+			}
+			found[name+path] = json.RawMessage(body)
+		}
+	}
+	line, err := json.Marshal(found)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Println(string(line))
+	return err
+}
+
+// outlive waits until nobody answers any more, and then until somebody does again: the same calls, by the same clients.
+func outlive(ctx context.Context) error {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryMaxAttempts(1))
+	if err != nil {
+		return err
+	}
+	client := sts.NewFromConfig(cfg)
+	call := func() error {
+		if _, err := client.GetCallerIdentity(ctx, nil); err != nil {
+			return err
+		}
+		// The credentials' cache is passed by: they are asked for anew.
+		again, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := again.Credentials.Retrieve(ctx); err != nil {
+			return err
+		}
+		_, err = fetch(ctx, os.Getenv("ECS_CONTAINER_METADATA_URI_V4")+"/task")
+		return err
+	}
+	if err := call(); err != nil {
+		return err
+	}
+	fmt.Println("answered")
+	for _, want := range []bool{false, true} {
+		for (call() == nil) != want {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(20 * time.Millisecond): // a poll
+			}
+		}
+		fmt.Println("answers:", want)
+	}
+	return nil
+}
+
+// get fetches the paths that it is given below the endpoint, each with its status.
+func get(ctx context.Context) error {
+	for _, path := range os.Args[2:] {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, os.Getenv("AWS_ENDPOINT_URL")+path, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		fmt.Println(resp.StatusCode, path)
+	}
+	return nil
+}
+
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
+	}
+	return body, err
+}
