@@ -1,0 +1,74 @@
+# What the resources are made of.
+
+mock_provider "aws" {
+  mock_data "aws_subnets" {
+    defaults = { ids = ["subnet-2", "subnet-1"] }
+  }
+  mock_data "aws_vpc" {
+    defaults = { id = "vpc-1" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+  }
+  mock_data "aws_ecr_repository" {
+    defaults = { repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/batchworker" }
+  }
+  mock_data "aws_ecr_image" {
+    defaults = { image_digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/some" }
+  }
+  mock_resource "aws_iam_instance_profile" {
+    defaults = { arn = "arn:aws:iam::123456789012:instance-profile/some" }
+  }
+  mock_resource "aws_batch_compute_environment" {
+    defaults = { arn = "arn:aws:batch:us-east-1:123456789012:compute-environment/some" }
+  }
+}
+
+run "defaults" {
+  assert {
+    condition     = aws_batch_compute_environment.this.compute_resources[0].type == "EC2"
+    error_message = "multi-node jobs need EC2"
+  }
+  assert {
+    condition     = aws_batch_compute_environment.this.compute_resources[0].subnets == toset(["subnet-1"])
+    error_message = "the nodes are in one subnet, the first by id"
+  }
+  assert {
+    condition     = aws_batch_compute_environment.this.compute_resources[0].placement_group == "batchworker-nodes"
+    error_message = "the nodes are in a placement group by default"
+  }
+  assert {
+    condition     = [for r in jsondecode(aws_batch_job_definition.this.node_properties).nodeRangeProperties : r.targetNodes] == ["0:"]
+    error_message = "all nodes are alike by default"
+  }
+  assert {
+    condition     = endswith(jsondecode(aws_batch_job_definition.this.node_properties).nodeRangeProperties[0].container.image, "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
+    error_message = "the image is named by the digest behind the tag"
+  }
+}
+
+run "a_main_node_of_its_own" {
+  variables {
+    image           = "example.com/x:1"
+    nodes           = 4
+    command         = ["join"]
+    main_command    = ["lead"]
+    placement_group = false
+  }
+
+  assert {
+    condition     = [for r in jsondecode(aws_batch_job_definition.this.node_properties).nodeRangeProperties : "${r.targetNodes} ${r.container.command[0]}"] == ["0: join", "0 lead"]
+    error_message = "the narrower range gives the main node its own command"
+  }
+  assert {
+    condition     = jsondecode(aws_batch_job_definition.this.node_properties).numNodes == 4
+    error_message = "the number of nodes is passed on"
+  }
+  assert {
+    condition     = length(aws_placement_group.this) == 0
+    error_message = "there is no placement group unless it is asked for"
+  }
+}
