@@ -107,7 +107,7 @@ for real, and a client for it that works against AWS too.`,
 	root.AddGroup(&cobra.Group{ID: groupEngine, Title: "The engine:"}, &cobra.Group{ID: groupClient, Title: "Work with an engine, or with AWS:"})
 	root.AddCommand(
 		newServe(s, nil), newStop(s, nil), newDoctor(s, nil),
-		newApply(s, nil), newDestroy(s, nil), newImage(s), newSubmit(s, nil), newJobs(s, nil), newLogs(s, nil), newSpot(s, nil),
+		newApply(s, nil), newDestroy(s, nil), newImage(s), newSubmit(s, nil), newJobs(s, nil), newLogs(s, nil), newTerminate(s, nil), newSpot(s, nil), newCheck(s, nil),
 		newVersion(s), newSupervisor(s, nil),
 	)
 	return root

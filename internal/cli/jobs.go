@@ -39,7 +39,7 @@ func newJobs(s *Streams, runF func(context.Context, *jobsOptions) error) *cobra.
 		Use:   "jobs [JOB...]",
 		Short: "List jobs, or describe some",
 		Long: `List the jobs of all queues or of one, newest first; or describe the jobs that are named, JOB:INDEX being a child
-of an array. With --children, list an array's children.`,
+of an array. With --children, list an array's children. Of a job that has not started it is said what it waits for.`,
 		Example: `  batchbox jobs --job-queue q --status RUNNING,FAILED
   batchbox jobs 4c7599ae-0a82-49aa-ba5a-4727fcce14a8
   batchbox jobs --children --status FAILED 4c7599ae-0a82-49aa-ba5a-4727fcce14a8
@@ -258,6 +258,13 @@ func (o *jobsOptions) describeOne(ctx context.Context, api *batch.Client, job ty
 	row("Definition", aws.ToString(job.JobDefinition))
 	row("Status", string(job.Status))
 	row("Reason", outcome(job))
+	waits, err := waitsFor(ctx, api, job)
+	if err != nil {
+		return err
+	}
+	for _, text := range waits {
+		row("Waits for", text)
+	}
 	row("Created", clock(job.CreatedAt))
 	row("Started", clock(job.StartedAt))
 	row("Stopped", clock(job.StoppedAt))
@@ -283,33 +290,16 @@ func (o *jobsOptions) describeOne(ctx context.Context, api *batch.Client, job ty
 			}
 			text := fmt.Sprint(n)
 			if s == types.JobStatusFailed {
-				indexes, err := o.failed(ctx, api, job)
+				indexes, err := failedIndexes(ctx, api, aws.ToString(job.JobId))
 				if err != nil {
 					return err
 				}
-				text += " (" + indexes + ")"
+				text += " (" + watch.Ranges(indexes) + ")"
 			}
 			row("  "+string(s), text)
 		}
 	}
 	return t.Flush()
-}
-
-// failed are the indexes of an array's failed children, as ranges.
-func (o *jobsOptions) failed(ctx context.Context, api *batch.Client, job types.JobDetail) (string, error) {
-	var indexes []int
-	pages := batch.NewListJobsPaginator(api, &batch.ListJobsInput{ArrayJobId: job.JobId, JobStatus: types.JobStatusFailed, MaxResults: aws.Int32(1000)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return "", err
-		}
-		for _, s := range page.JobSummaryList {
-			indexes = append(indexes, index(s))
-		}
-	}
-	slices.Sort(indexes)
-	return watch.Ranges(indexes), nil
 }
 
 // printJSON prints values of the SDK as the AWS API spells them: members in lower camel case, absent ones left out.

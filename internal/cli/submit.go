@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type submitOptions struct {
 	timeout                 time.Duration
 	vcpu, memory            string
 	detach, logs            bool
+	rerun                   string
 }
 
 func newSubmit(s *Streams, runF func(context.Context, *submitOptions) error) *cobra.Command {
@@ -48,13 +50,19 @@ func newSubmit(s *Streams, runF func(context.Context, *submitOptions) error) *co
 		Example: `  batchbox submit --job-queue q --job-definition batchworker --array-size 2 \
     --input '{"message": "Hello!", "items": ["item-A", "item-B"]}'
   batchbox submit --job-queue q --job-definition tools --logs -- sh -c 'echo $AWS_BATCH_JOB_ID'
-  second=$(batchbox submit --job-queue q --job-definition d --depends-on "$first" --detach)`,
+  second=$(batchbox submit --job-queue q --job-definition d --depends-on "$first" --detach)
+  batchbox submit --rerun-failed 4c7599ae-0a82-49aa-ba5a-4727fcce14a8`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if at := cmd.ArgsLenAtDash(); len(args) > 0 && at != 0 {
 				return usagef("unexpected argument %q: the container's command stands after --", args[0])
 			}
 			if len(args) > 0 { // an empty list would be sent as one
 				o.command = args
+			}
+			if o.rerun != "" {
+				if other := given(cmd.Flags(), "rerun-failed"); len(args) > 0 || slices.ContainsFunc(other, shapesJob) {
+					return usagef("--rerun-failed takes everything from the job that failed: only --detach, --logs and the flags for AWS go with it")
+				}
 			}
 			return runF(cmd.Context(), o)
 		},
@@ -75,10 +83,17 @@ func newSubmit(s *Streams, runF func(context.Context, *submitOptions) error) *co
 	f.DurationVar(&o.timeout, "timeout", 0, "`duration` after which an attempt is ended, at least 60s; the definition's without it")
 	f.StringVar(&o.vcpu, "vcpu", "", "vCPUs, such as 0.5")
 	f.StringVar(&o.memory, "memory", "", "memory in MiB, such as 1024")
+	f.StringVar(&o.rerun, "rerun-failed", "", "do again what has failed of this `JOB`: a single job, or the items of an array's failed children")
 	f.BoolVarP(&o.detach, "detach", "d", false, "print the job's id and do not wait")
 	f.BoolVar(&o.logs, "logs", false, "show the job's log lines on stdout while waiting")
 	addAWSFlags(cmd, &o.aws)
 	return cmd
+}
+
+// shapesJob says whether a flag, as given, says something about the job.
+func shapesJob(flag string) bool {
+	name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+	return !slices.Contains([]string{"detach", "logs", "endpoint-url", "aws", "region", "profile"}, name)
 }
 
 func (o *submitOptions) submission() (*batch.SubmitJobInput, error) {
@@ -181,15 +196,27 @@ func pairs(flag string, list []string) (map[string]string, error) {
 }
 
 func submit(ctx context.Context, o *submitOptions) error {
-	in, err := o.submission()
-	if err != nil {
-		return err
+	var in *batch.SubmitJobInput
+	var err error
+	if o.rerun == "" {
+		if in, err = o.submission(); err != nil {
+			return err
+		}
+	} else if o.detach && o.logs {
+		return usagef("--detach and --logs exclude each other")
 	}
 	cfg, err := o.aws.load(ctx)
 	if err != nil {
 		return err
 	}
 	api := batch.NewFromConfig(cfg)
+	if o.rerun != "" {
+		var what string
+		if in, what, err = rerun(ctx, api, o.rerun); err != nil {
+			return err
+		}
+		fmt.Fprintf(o.streams.Err, "runs again: %s of job %s\n", what, o.rerun)
+	}
 	out, err := api.SubmitJob(ctx, in)
 	if err != nil {
 		return err
@@ -209,6 +236,13 @@ func submit(ctx context.Context, o *submitOptions) error {
 		return err
 	}
 	if job.Status != types.JobStatusSucceeded {
+		if a := job.ArrayProperties; a != nil {
+			failed, err := failedIndexes(ctx, api, id)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(o.streams.Err, "children that failed: %s\nTo run them again: batchbox submit --rerun-failed %s\n", watch.Ranges(failed), id)
+		}
 		return fmt.Errorf("job %s %s: %s", id, job.Status, outcome(job))
 	}
 	return nil

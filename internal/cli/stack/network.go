@@ -17,10 +17,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/smithy-go"
 )
 
-// EC2 asks EC2 for the default VPC. It speaks the three calls it needs by itself: the SDK's EC2 client would be half of
-// the program.
+// EC2 asks EC2 for VPCs and what is in them. It speaks the three calls it needs by itself: the SDK's EC2 client would be half
+// of the program.
 type EC2 struct{ Config aws.Config }
 
 // Default answers the default VPC's subnets, one in each availability zone, and its default security group.
@@ -45,6 +46,21 @@ func (e EC2) Default(ctx context.Context) (subnets, securityGroups []string, err
 	}
 	const most = 16 // Fargate compute environments take no more
 	return subnets[:min(len(subnets), most)], securityGroups, nil
+}
+
+// Subnets answers the VPC that is meant, which is the default one if id is empty, and its subnets. vpc is "" if there is no
+// such VPC.
+func (e EC2) Subnets(ctx context.Context, id string) (vpc string, subnets []string, err error) {
+	filter := []string{"is-default", "true"}
+	if id != "" {
+		filter = []string{"vpc-id", id} // a filter that fits none is no error, so codes need no telling apart
+	}
+	vpcs, err := e.ids(ctx, "DescribeVpcs", "vpcId", filter...)
+	if err != nil || len(vpcs) == 0 {
+		return "", nil, err
+	}
+	subnets, err = e.ids(ctx, "DescribeSubnets", "subnetId", "vpc-id", vpcs[0])
+	return vpcs[0], subnets, err
 }
 
 // ids calls a Describe operation with filters (names and values in turn) and answers the ids it lists, sorted.
@@ -99,12 +115,17 @@ func (e EC2) call(ctx context.Context, form []byte) ([]byte, error) {
 			Message string `xml:"Errors>Error>Message"`
 		}
 		if xml.Unmarshal(body, &fault) == nil && fault.Code != "" {
-			return nil, fmt.Errorf("%s: %s", fault.Code, fault.Message)
+			return nil, apiError{&smithy.GenericAPIError{Code: fault.Code, Message: fault.Message}}
 		}
 		return nil, fmt.Errorf("HTTP %s", res.Status)
 	}
 	return body, nil
 }
+
+// apiError is an error of EC2's, worded as the command line words those of other services.
+type apiError struct{ *smithy.GenericAPIError }
+
+func (e apiError) Error() string { return e.Code + ": " + e.Message }
 
 func (e EC2) endpoint() string {
 	if e.Config.BaseEndpoint != nil {
