@@ -6,6 +6,7 @@ package runtime
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -112,6 +113,17 @@ type Image struct {
 	Rootfs string `json:"rootfs,omitempty"`
 	// Layers are the directories of the unpacked layers, lowest first (RootfsLayers), whiteouts as overlayfs has them.
 	Layers []string `json:"layers,omitempty"`
+	// Archive is a tar of the image as `docker save` writes it, named ArchiveName in there (RootfsArchive). It is empty for
+	// an image that the runtime's daemon has under its Digest already.
+	Archive string `json:"archive,omitempty"`
+}
+
+// ArchiveRepository is the name in a daemon of all images that were loaded from an Archive. It is in no registry.
+const ArchiveRepository = "batchbox.local/image"
+
+// ArchiveName is the image's name in its Archive, and in a daemon that has loaded it.
+func (i *Image) ArchiveName() string {
+	return ArchiveRepository + ":" + strings.TrimPrefix(i.Digest, "sha256:")
 }
 
 // Ulimit is one resource limit, by the name setrlimit's man page uses in lower case without RLIMIT_ ("nofile").
@@ -165,7 +177,9 @@ type RootfsForm string
 const (
 	RootfsFlat   RootfsForm = "flat"   // one unpacked directory, Image.Rootfs
 	RootfsLayers RootfsForm = "layers" // a directory for each layer, Image.Layers
-	RootfsNone   RootfsForm = "none"   // the runtime pulls by reference itself
+	// RootfsArchive is a tar for a daemon to load, Image.Archive.
+	RootfsArchive RootfsForm = "archive"
+	RootfsNone    RootfsForm = "none" // the runtime needs no image
 )
 
 // Capabilities is what a runtime can promise on this machine. The conformance suite skips exactly what is false here,
@@ -187,6 +201,9 @@ type Capabilities struct {
 	Users          bool `json:"users"`
 	Mounts         bool `json:"mounts"`
 	Hostname       bool `json:"hostname"`
+	// OutputOrder: what a program writes to stdout and stderr arrives in the order in which it was written. Without it each
+	// of the two keeps its order, and lines stay whole.
+	OutputOrder bool `json:"outputOrder"`
 	// Notes are sentences for `batchbox doctor` and the engine's log: what this runtime does not do.
 	Notes []string `json:"notes,omitempty"`
 }

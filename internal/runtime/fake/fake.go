@@ -145,7 +145,7 @@ func New(o Options) *Runtime {
 		r.behave = Parse
 	}
 	r.caps = runtime.Capabilities{
-		Rootfs: runtime.RootfsNone, Isolated: true, KillsDescendants: true,
+		Rootfs: runtime.RootfsNone, Isolated: true, KillsDescendants: true, OutputOrder: true,
 		Notes: []string{"The fake runtime runs nothing."},
 	}
 	if o.Capabilities != nil {

@@ -83,7 +83,7 @@ func (r *Runtime) Name() string { return Name }
 
 // Capabilities implements runtime.Runtime.
 func (r *Runtime) Capabilities() runtime.Capabilities {
-	return runtime.Capabilities{Rootfs: runtime.RootfsFlat, Notes: []string{
+	return runtime.Capabilities{Rootfs: runtime.RootfsFlat, OutputOrder: true, Notes: []string{
 		"The process runtime does not isolate: a job sees the host's files, processes and network, with the rights of the user that runs batchbox.",
 		"vCPU, memory, storage and ulimits are not enforced; user, volumes, read-only root and private networks are not applied.",
 		"A job's working directory is the unpacked image itself, which every job of that image shares: files it writes there stay.",

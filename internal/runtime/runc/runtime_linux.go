@@ -150,6 +150,7 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		Users:            true,
 		Mounts:           true,
 		Hostname:         true,
+		OutputOrder:      true,
 		Notes:            slices.Clone(r.notes),
 	}
 }

@@ -1,0 +1,3 @@
+package dockerhost
+
+const localSockets = true

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package dockerhost
+
+const localSockets = false

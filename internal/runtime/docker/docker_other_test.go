@@ -1,0 +1,5 @@
+//go:build !linux
+
+package docker
+
+func attributes(string) map[string]string { return nil }

@@ -1,0 +1,280 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/client"
+
+	"github.com/batchbox/batchbox/internal/dockerhost"
+	"github.com/batchbox/batchbox/internal/runtime"
+)
+
+// Runtime runs containers through a daemon. It implements runtime.Runtime.
+type Runtime struct {
+	options Options
+	host    dockerhost.Host
+	api     *client.Client
+	machine string
+	info    system.Info
+	log     *slog.Logger
+
+	// starts bounds how many containers are made at a time: a daemon that is asked for hundreds at once answers none.
+	starts chan struct{}
+	images images
+	// fewFiles: the daemon must not allow as many open files as Fargate.
+	fewFiles atomic.Bool
+
+	ctx    context.Context // of everything that goes on beyond a call; ended by Close
+	cancel context.CancelFunc
+	busy   sync.WaitGroup
+
+	mu     sync.Mutex
+	live   map[string]*handle // by container name
+	closed bool
+}
+
+var _ runtime.Runtime = (*Runtime)(nil)
+
+// maxStarts is how many containers are made at a time.
+const maxStarts = 16
+
+// New finds a daemon and makes a Runtime of it.
+func New(ctx context.Context, o Options) (*Runtime, error) {
+	if !filepath.IsAbs(o.Owner) {
+		return nil, fmt.Errorf("docker: owner %q is not an absolute path", o.Owner)
+	}
+	if o.MaxPIDs == 0 {
+		o.MaxPIDs = DefaultMaxPIDs
+	}
+	if o.ImageBytes == 0 {
+		o.ImageBytes = DefaultImageBytes
+	}
+	if o.Grace == 0 {
+		o.Grace = 5 * time.Minute
+	}
+	if o.Patrol == 0 {
+		o.Patrol = time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Environment == nil {
+		e := dockerhost.System()
+		o.Environment = &e
+	}
+	host, err := dockerhost.Find(*o.Environment)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w; %s", ErrUnsupported, err, install)
+	}
+	api, err := dockerhost.Connect(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w; %s", ErrUnsupported, err, remedy(host, err))
+	}
+	r := &Runtime{
+		options: o, host: host, api: api, machine: machine(), log: o.Log,
+		starts: make(chan struct{}, maxStarts), live: map[string]*handle{},
+	}
+	info, err := api.Info(ctx, client.InfoOptions{})
+	if err == nil && info.Info.OSType != "linux" {
+		err = fmt.Errorf("the daemon at %s runs %s containers; switch it to Linux containers", host.URL, info.Info.OSType)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrUnsupported, err), api.Close())
+	}
+	r.info = info.Info
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.busy.Go(r.patrol)
+	return r, nil
+}
+
+const install = "install Docker (Debian: apt-get install docker.io; macOS: Colima or Docker Desktop) or Podman, and start it"
+
+// remedy says what helps against an error of the connection.
+func remedy(h dockerhost.Host, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), "permission denied"):
+		return "add yourself to the group of the socket (sudo usermod -aG docker $USER, then log in again), which makes you root on this machine, or use rootless Docker or Podman"
+	case h.Source == "DOCKER_HOST":
+		return "start the daemon, or unset DOCKER_HOST"
+	case strings.HasPrefix(h.Source, "context "):
+		return "start the daemon, or choose another context (docker context use)"
+	}
+	return "start the daemon (sudo systemctl start docker)"
+}
+
+// machine names this machine in labels: daemons can be shared.
+func machine() string {
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) > 1 {
+		return strings.TrimSpace(string(id))
+	}
+	name, _ := os.Hostname() // "" is as good as any
+	return name
+}
+
+// Name implements runtime.Runtime.
+func (r *Runtime) Name() string { return Name }
+
+// Capabilities implements runtime.Runtime.
+func (r *Runtime) Capabilities() runtime.Capabilities {
+	c := runtime.Capabilities{
+		Rootfs:           runtime.RootfsArchive,
+		Isolated:         true,
+		MemoryLimit:      r.info.MemoryLimit,
+		CPULimit:         r.info.CPUCfsQuota && !r.options.NoCPUQuota,
+		KillsDescendants: true,
+		PrivateNetwork:   true,
+		ReadonlyRootfs:   true,
+		Users:            true,
+		Mounts:           true,
+		Hostname:         true,
+		Notes: []string{
+			fmt.Sprintf("%s %s at %s (%s), cgroup v%s.", r.flavour(), r.info.ServerVersion, r.host.URL, r.host.Source, r.info.CgroupVersion),
+			"What a container writes into its root is not bounded; Docker's storage drivers rarely can.",
+			"stdout and stderr come through two pipes: each keeps its order, and lines stay whole, but their order among each other may change.",
+		},
+	}
+	if !r.info.MemoryLimit {
+		c.Notes = append(c.Notes, "The daemon can not limit memory: "+strings.Join(r.info.Warnings, "; "))
+	}
+	if !r.info.CPUCfsQuota {
+		c.Notes = append(c.Notes, "The daemon can not limit vCPU.")
+	}
+	if !r.host.Local() {
+		c.Notes = append(c.Notes, "The daemon is not known to be on this machine: volumes are directories as it sees them, and host networking is its host's.")
+	}
+	return c
+}
+
+// flavour is what calls itself a Docker daemon.
+func (r *Runtime) flavour() string {
+	if strings.Contains(r.host.URL, "podman") {
+		return "Podman"
+	}
+	return "Docker"
+}
+
+// patrol removes orphans from time to time.
+func (r *Runtime) patrol() {
+	tick := time.NewTicker(r.options.Patrol)
+	defer tick.Stop()
+	for {
+		if n, err := r.removeOrphans(r.ctx); err != nil && r.ctx.Err() == nil {
+			r.log.Warn("docker: looking for orphans", "err", err)
+		} else if n > 0 {
+			r.log.Warn("docker: orphans removed", "containers", n)
+		}
+		select {
+		case <-tick.C:
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// removeOrphans removes containers that nobody will ever ask for: our own that we do not know, which a request left whose
+// answer was lost, and those of owners of this machine whose directory is no more.
+func (r *Runtime) removeOrphans(ctx context.Context) (int, error) {
+	before := time.Now().Add(-r.options.Grace)
+	return r.remove(ctx, client.Filters{}.Add("label", labelMachine+"="+r.machine), func(c *container.Summary) bool {
+		if !time.Unix(c.Created, 0).Before(before) {
+			return false
+		}
+		owner := c.Labels[labelOwner]
+		if owner == r.options.Owner {
+			return true
+		}
+		_, err := os.Stat(owner)
+		return filepath.IsAbs(owner) && errors.Is(err, fs.ErrNotExist)
+	})
+}
+
+// Sweep implements runtime.Runtime.
+func (r *Runtime) Sweep(ctx context.Context, owner string) (int, error) {
+	return r.remove(ctx, client.Filters{}.Add("label", labelOwner+"="+owner, labelMachine+"="+r.machine), func(*container.Summary) bool { return true })
+}
+
+// remove ends and removes the containers that a filter and which select, but for those that run for us, and counts them.
+func (r *Runtime) remove(ctx context.Context, filter client.Filters, which func(*container.Summary) bool) (int, error) {
+	list, err := r.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filter})
+	if err != nil {
+		return 0, fmt.Errorf("list containers: %w", err)
+	}
+	n := 0
+	var errs error
+	for i := range list.Items {
+		c := &list.Items[i]
+		if r.isLive(c) || !which(c) {
+			continue
+		}
+		if err := r.removeContainer(ctx, c.ID); err != nil {
+			errs = errors.Join(errs, err)
+			continue
+		}
+		n++
+	}
+	return n, errs
+}
+
+func (r *Runtime) isLive(c *container.Summary) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range c.Names {
+		if r.live[strings.TrimPrefix(name, "/")] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// removeContainer kills and removes a container, with its anonymous volumes, by id or name. That it is gone is no error.
+func (r *Runtime) removeContainer(ctx context.Context, id string) error {
+	_, err := r.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	// A conflict is somebody else removing it at the same time.
+	if err == nil || errdefs.IsNotFound(err) || errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress") {
+		return nil
+	}
+	return fmt.Errorf("remove container %s: %w", id, err)
+}
+
+// Close implements runtime.Runtime. It ends what still runs.
+func (r *Runtime) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	live := make([]*handle, 0, len(r.live))
+	for _, h := range r.live {
+		live = append(live, h)
+	}
+	r.mu.Unlock()
+	var errs error
+	for _, h := range live {
+		errs = errors.Join(errs, h.Kill())
+	}
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	for _, h := range live {
+		select {
+		case <-h.done:
+		case <-patience.C:
+			patience.Reset(0) // the others are not waited for either
+		}
+	}
+	r.cancel()
+	r.busy.Wait()
+	return errors.Join(errs, r.api.Close())
+}
+
+// closePatience is how long Close waits for containers that it has killed.
+const closePatience = 30 * time.Second
