@@ -36,10 +36,13 @@ func (r *Runtime) config(spec *runtime.Spec, task, image string, network contain
 		NetworkMode:    network,
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		ReadonlyRootfs: spec.ReadonlyRootfs,
-		SecurityOpt:    []string{"no-new-privileges"},
+		SecurityOpt:    r.security,
 		ShmSize:        surroundings.DefaultShmBytes,
 		Init:           &init,
 		Resources:      container.Resources{PidsLimit: &pids, Ulimits: ulimits},
+	}
+	if network.IsHost() {
+		host.CapDrop = []string{"NET_RAW"} // the host's packets are not the job's
 	}
 	if spec.SharedMemMiB > 0 {
 		host.ShmSize = spec.SharedMemMiB << 20

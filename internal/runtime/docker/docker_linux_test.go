@@ -20,5 +20,8 @@ func attributes(path string) map[string]string {
 
 func TestEscape(t *testing.T) {
 	r := newRuntime(t, Options{MaxPIDs: 200})
-	escapetest.Run(t, escapetest.Harness{Runtime: r, Image: archive, MaxPIDs: 200, Patience: patience})
+	bridge := "Docker's bridge is an interface, as the awsvpc network on Fargate, and its containers may open raw sockets there"
+	escapetest.Run(t, escapetest.Harness{Runtime: r, Image: archive, MaxPIDs: 200, Patience: patience, Except: map[string]string{
+		"interfaces": bridge, "packet-socket": bridge,
+	}})
 }

@@ -28,8 +28,12 @@ type Runtime struct {
 	host    dockerhost.Host
 	api     *client.Client
 	machine string
-	info    system.Info
 	log     *slog.Logger
+
+	// What learn has found out.
+	info     system.Info
+	flavour  string   // what calls itself a Docker daemon
+	security []string // HostConfig.SecurityOpt
 
 	// starts bounds how many containers are made at a time: a daemon that is asked for hundreds at once answers none.
 	starts chan struct{}
@@ -87,17 +91,43 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		options: o, host: host, api: api, machine: machine(), log: o.Log,
 		starts: make(chan struct{}, maxStarts), live: map[string]*handle{},
 	}
-	info, err := api.Info(ctx, client.InfoOptions{})
-	if err == nil && info.Info.OSType != "linux" {
-		err = fmt.Errorf("the daemon at %s runs %s containers; switch it to Linux containers", host.URL, info.Info.OSType)
-	}
-	if err != nil {
+	if err := r.learn(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrUnsupported, err), api.Close())
 	}
-	r.info = info.Info
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.busy.Go(r.patrol)
 	return r, nil
+}
+
+// learn asks what kind of daemon it is.
+func (r *Runtime) learn(ctx context.Context) error {
+	info, err := r.api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return fmt.Errorf("the daemon at %s (%s): %w", r.host.URL, r.host.Source, err)
+	}
+	if r.info = info.Info; r.info.OSType != "linux" {
+		return fmt.Errorf("the daemon at %s runs %s containers; switch it to Linux containers", r.host.URL, r.info.OSType)
+	}
+	version, err := r.api.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return fmt.Errorf("the daemon at %s (%s): %w", r.host.URL, r.host.Source, err)
+	}
+	r.flavour = "Docker"
+	for _, c := range version.Components {
+		if strings.HasPrefix(c.Name, "Podman") {
+			r.flavour = "Podman"
+		}
+	}
+	r.security = []string{"no-new-privileges"}
+	// Podman takes a file of its own machine instead of a profile.
+	if r.flavour == "Docker" && r.host.Local() {
+		profile, err := seccompProfile()
+		if err != nil {
+			return err
+		}
+		r.security = append(r.security, "seccomp="+profile)
+	}
+	return nil
 }
 
 const install = "install Docker (Debian: apt-get install docker.io; macOS: Colima or Docker Desktop) or Podman, and start it"
@@ -141,7 +171,7 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		Mounts:           true,
 		Hostname:         true,
 		Notes: []string{
-			fmt.Sprintf("%s %s at %s (%s), cgroup v%s.", r.flavour(), r.info.ServerVersion, r.host.URL, r.host.Source, r.info.CgroupVersion),
+			fmt.Sprintf("%s %s at %s (%s), cgroup v%s.", r.flavour, r.info.ServerVersion, r.host.URL, r.host.Source, r.info.CgroupVersion),
 			"What a container writes into its root is not bounded; Docker's storage drivers rarely can.",
 			"stdout and stderr come through two pipes: each keeps its order, and lines stay whole, but their order among each other may change.",
 		},
@@ -156,14 +186,6 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		c.Notes = append(c.Notes, "The daemon is not known to be on this machine: volumes are directories as it sees them, and host networking is its host's.")
 	}
 	return c
-}
-
-// flavour is what calls itself a Docker daemon.
-func (r *Runtime) flavour() string {
-	if strings.Contains(r.host.URL, "podman") {
-		return "Podman"
-	}
-	return "Docker"
 }
 
 // patrol removes orphans from time to time.
