@@ -74,6 +74,7 @@ type Options struct {
 //	images/<digest>.json   the record of an image; it is written when everything it names is complete and on disk
 //	flat/<digest>/         its files in flat form
 //	layers/<chain>/        a layer in layers form, by the digest of the layers up to it
+//	archives/<digest>.tar  the image in archive form
 //	tags/<hash>.json       what a tag of another registry named last
 //	tmp/                   what is being unpacked or removed
 type Cache struct {
@@ -120,6 +121,9 @@ type record struct {
 	FlatBytes int64 `json:"flatBytes,omitempty"`
 	// Layers are the layers in layers form, lowest first; nil if that form is not there.
 	Layers []layerRecord `json:"layers"`
+	// Archive says that the archive form is there, ArchiveBytes how large it is.
+	Archive      bool  `json:"archive,omitempty"`
+	ArchiveBytes int64 `json:"archiveBytes,omitempty"`
 	// Chosen are the indexes this image was chosen from, with the platform that was asked for, so that it is found again
 	// without the registry; the latest last.
 	Chosen []choice `json:"chosen,omitempty"`
@@ -148,6 +152,8 @@ func (r *record) has(form runtime.RootfsForm) bool {
 		return r.Flat
 	case runtime.RootfsLayers:
 		return r.Layers != nil
+	case runtime.RootfsArchive:
+		return r.Archive
 	default:
 		return true
 	}
@@ -190,7 +196,7 @@ func Open(opts Options) (*Cache, error) {
 	if err := removeTree(filepath.Join(opts.Dir, "tmp")); err != nil {
 		return nil, fmt.Errorf("opening the image cache: %w", err)
 	}
-	for _, d := range []string{"images", "flat", "layers", "tags", "tmp"} {
+	for _, d := range []string{"images", "flat", "layers", "archives", "tags", "tmp"} {
 		// No other user may reach what images bring, set-user-id programs among it.
 		if err := os.MkdirAll(filepath.Join(opts.Dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("opening the image cache: %w", err)
@@ -248,6 +254,11 @@ func (c *Cache) readRecord(name string) (record, error) {
 			return rec, err
 		}
 	}
+	if rec.Archive {
+		if _, err := os.Stat(c.archiveFile(rec.Digest)); err != nil {
+			return rec, err
+		}
+	}
 	for _, l := range rec.Layers {
 		if !registry.ValidDigest(l.Chain) {
 			return rec, fmt.Errorf("%q is no digest", l.Chain)
@@ -266,6 +277,9 @@ func (c *Cache) flatDir(digest string) string {
 }
 func (c *Cache) layerDir(chain string) string {
 	return filepath.Join(c.opts.Dir, "layers", hexOf(chain))
+}
+func (c *Cache) archiveFile(digest string) string {
+	return filepath.Join(c.opts.Dir, "archives", hexOf(digest)+".tar")
 }
 func (c *Cache) recordFile(digest string) string {
 	return filepath.Join(c.opts.Dir, "images", hexOf(digest)+".json")
@@ -363,6 +377,8 @@ func (c *Cache) lease(key choice, req Request, f *found) *Prepared {
 		for i, l := range e.rec.Layers {
 			p.Layers[i] = c.layerDir(l.Chain)
 		}
+	case runtime.RootfsArchive:
+		p.Archive = c.archiveFile(e.rec.Digest)
 	}
 	p.release = sync.OnceFunc(func() {
 		c.mu.Lock()

@@ -77,7 +77,7 @@ func (c *Cache) detach(maxBytes int64, inUse func(string) bool) (moved []string,
 			}
 		}
 		result.Images++
-		total -= e.rec.FlatBytes
+		total -= e.rec.FlatBytes + e.rec.ArchiveBytes
 		for _, l := range e.rec.Layers {
 			if users[l.Chain]--; users[l.Chain] == 0 {
 				total -= l.Bytes
@@ -93,7 +93,7 @@ func (c *Cache) detach(maxBytes int64, inUse func(string) bool) (moved []string,
 func (c *Cache) usage() (total int64, users map[string]int) {
 	users = map[string]int{}
 	for _, e := range c.images {
-		total += e.rec.FlatBytes
+		total += e.rec.FlatBytes + e.rec.ArchiveBytes
 		for _, l := range e.rec.Layers {
 			if users[l.Chain]++; users[l.Chain] == 1 {
 				total += l.Bytes
@@ -103,18 +103,21 @@ func (c *Cache) usage() (total int64, users map[string]int) {
 	return total, users
 }
 
-// moveOrphans moves every directory that no record names and no pull holds to tmp/.
+// moveOrphans moves every directory or archive that no record names and no pull holds to tmp/.
 func (c *Cache) moveOrphans() (moved []string, err error) {
 	named := map[string]bool{}
 	for _, e := range c.images {
 		if e.rec.Flat {
 			named[c.flatDir(e.rec.Digest)] = true
 		}
+		if e.rec.Archive {
+			named[c.archiveFile(e.rec.Digest)] = true
+		}
 		for _, l := range e.rec.Layers {
 			named[c.layerDir(l.Chain)] = true
 		}
 	}
-	for _, kind := range []string{"flat", "layers"} {
+	for _, kind := range []string{"flat", "layers", "archives"} {
 		entries, rerr := os.ReadDir(filepath.Join(c.opts.Dir, kind))
 		err = errors.Join(err, rerr)
 		for _, d := range entries {

@@ -92,6 +92,7 @@ func (r remoteContents) blob(ctx context.Context, digest string) (io.ReadCloser,
 type opened struct {
 	manifest v1.Manifest
 	config   v1.ConfigFile
+	raw      []byte // of config, as its digest is of
 }
 
 func (o *opened) platform() v1.Platform {
@@ -111,11 +112,10 @@ func openImage(ctx context.Context, from contents, digest string, raw []byte) (*
 	if err != nil {
 		return nil, bad(err)
 	}
-	b, err := readMeta(rc, "configuration "+o.manifest.Config.Digest.String())
-	if err != nil {
+	if o.raw, err = readMeta(rc, "configuration "+o.manifest.Config.Digest.String()); err != nil {
 		return nil, bad(err)
 	}
-	if err := json.Unmarshal(b, &o.config); err != nil {
+	if err := json.Unmarshal(o.raw, &o.config); err != nil {
 		return nil, bad(err)
 	}
 	return o, nil

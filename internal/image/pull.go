@@ -174,6 +174,8 @@ func (c *Cache) fetch(ctx context.Context, f *found, digest string, req Request)
 		put, unpin, err = c.unpackFlat(ctx, from, digest, img)
 	case runtime.RootfsLayers:
 		put, unpin, err = c.unpackLayers(ctx, from, img)
+	case runtime.RootfsArchive:
+		put, unpin, err = c.saveArchive(ctx, from, digest, img)
 	default:
 		put, unpin = func(*record) {}, func() {}
 	}

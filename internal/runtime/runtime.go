@@ -113,8 +113,7 @@ type Image struct {
 	Rootfs string `json:"rootfs,omitempty"`
 	// Layers are the directories of the unpacked layers, lowest first (RootfsLayers), whiteouts as overlayfs has them.
 	Layers []string `json:"layers,omitempty"`
-	// Archive is a tar of the image as `docker save` writes it, named ArchiveName in there (RootfsArchive). It is empty for
-	// an image that the runtime's daemon has under its Digest already.
+	// Archive is a tar of the image as `docker save` writes it, named ArchiveName in there (RootfsArchive).
 	Archive string `json:"archive,omitempty"`
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/image"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/docker"
 	"github.com/batchbox/batchbox/internal/runtime/native"
 	"github.com/batchbox/batchbox/internal/runtime/process"
 	"github.com/batchbox/batchbox/internal/runtime/runc"
@@ -44,6 +45,9 @@ var runtimeKinds = []runtimeKind{
 	}},
 	{runc.Name, false, func(ctx context.Context, at runtimePlace) (runtime.Runtime, error) {
 		return runc.New(ctx, runc.Options{StateDir: at.stateDir, Owner: at.owner, NoCPUQuota: at.noCPUQuota, Log: at.log})
+	}},
+	{docker.Name, true, func(ctx context.Context, at runtimePlace) (runtime.Runtime, error) {
+		return docker.New(ctx, docker.Options{Owner: at.owner, NoCPUQuota: at.noCPUQuota, Log: at.log})
 	}},
 	{process.Name, true, func(context.Context, runtimePlace) (runtime.Runtime, error) {
 		return process.New(process.Options{Resolve: resolve})

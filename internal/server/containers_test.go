@@ -25,6 +25,7 @@ func TestContainersOfATask(t *testing.T) {
 		{"process", nil, false},
 		{"native", []testenv.Need{testenv.Linux, testenv.Root}, true},
 		{"runc", []testenv.Need{testenv.Linux, testenv.Root, testenv.Runc}, true},
+		{"docker", []testenv.Need{testenv.Docker}, true},
 	} {
 		t.Run(tc.runtime, func(t *testing.T) {
 			t.Parallel()

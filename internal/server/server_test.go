@@ -28,6 +28,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/docker"
 	"github.com/batchbox/batchbox/internal/server"
 )
 
@@ -59,6 +61,7 @@ type bench struct {
 	batch  *sdk.Client
 	logs   *cloudwatchlogs.Client
 	worker string // image reference
+	docker bool   // containers are Docker's
 }
 
 func start(t testing.TB) *bench {
@@ -70,9 +73,9 @@ func start(t testing.TB) *bench {
 }
 
 // startEngine starts an engine without anything in it.
-func startEngine(t testing.TB, runtime string) *bench {
+func startEngine(t testing.TB, kind string) *bench {
 	t.Helper()
-	return startWith(t, server.Config{Runtime: runtime})
+	return startWith(t, server.Config{Runtime: kind})
 }
 
 // startWith starts an engine, ephemeral unless the configuration has a data directory.
@@ -86,7 +89,7 @@ func startWith(t testing.TB, cfg server.Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{TB: t, server: s}
+	b := &bench{TB: t, server: s, docker: cfg.Runtime == docker.Name}
 	t.Cleanup(func() { b.close() })
 	b.config = aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(s.URL()), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
@@ -187,6 +190,14 @@ func (b *bench) push(repository, source string) string {
 	}
 	if err := remote.Write(ref, img); err != nil {
 		b.Fatal(err)
+	}
+	if b.docker { // the daemon keeps what it has loaded
+		loaded := runtime.Image{Digest: must(img.Digest()).String()}
+		b.Cleanup(func() {
+			if out, err := exec.Command("docker", "image", "rm", "--force", loaded.ArchiveName()).CombinedOutput(); err != nil && !bytes.Contains(out, []byte("No such image")) {
+				b.Errorf("docker image rm: %v: %s", err, out)
+			}
+		})
 	}
 	return image
 }

@@ -38,7 +38,7 @@ func (r *Runtime) image(ctx context.Context, image *runtime.Image) (string, erro
 		return "", fmt.Errorf("image %s has no digest", image.Ref)
 	}
 	if image.Archive == "" {
-		return image.Digest, nil // the daemon's own
+		return "", fmt.Errorf("image %s has no archive", image.Ref)
 	}
 	name := image.ArchiveName()
 	im := &r.images

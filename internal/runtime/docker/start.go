@@ -183,7 +183,7 @@ func (h *handle) create(ctx context.Context, request client.ContainerCreateOptio
 			if err := h.r.removeContainer(ctx, h.name); err != nil {
 				return err
 			}
-		case errdefs.IsNotFound(err) && image.Archive != "":
+		case errdefs.IsNotFound(err):
 			// Somebody has removed the image in the moment since we asked for it.
 			h.r.images.forget(image.ArchiveName())
 			if _, err := h.r.image(ctx, image); err != nil {
