@@ -21,7 +21,7 @@ const Name = "batchbox-init"
 
 // Protocol is the version of the messages between a runtime and batchbox-init. An embedded batchbox-init that says
 // another number is older or newer than the runtime and is not used.
-const Protocol = 2
+const Protocol = 3
 
 // The second element of the argument list.
 const (

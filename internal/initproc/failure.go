@@ -27,7 +27,18 @@ const (
 	attempting = 0
 	// madeRoot comes with the root file system as a detached mount, and is followed by a MadeRoot.
 	madeRoot = 0x7f
+	// madeNetwork comes with the socket that the runtime asked for, and before madeRoot.
+	madeNetwork = 0x7e
 )
+
+// CutNetwork takes what an init said about its network off the front of its answer; made says that the first of the
+// descriptors that came along is the socket asked for.
+func CutNetwork(b []byte) (rest []byte, made bool) {
+	if len(b) > 0 && b[0] == madeNetwork {
+		return b[1:], true
+	}
+	return b, false
+}
 
 // MadeRoot says when the upper directory of a new root file system was last changed (its ctime, in nanoseconds since 1970)
 // before the container's program could do anything. It is 0 for a root that was made before.

@@ -121,25 +121,11 @@ func build(in *Instructions, fds []int) error {
 		}
 		_ = unix.Close(fds[in.JoinNetwork])
 	} else if !in.HostNetwork {
-		if err := loopbackUp(); err != nil {
+		if err := makeNetwork(in); err != nil {
 			return err
 		}
 	}
 	return buildRoot(in, fds)
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return failed("socket", err)
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return failed("loopback", err)
-	}
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return failed("bring the loopback device up", unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr))
 }
 
 // setIDs changes the ids of this thread alone. Package syscall would change them for all threads, which costs time and

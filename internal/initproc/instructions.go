@@ -33,6 +33,12 @@ type Instructions struct {
 	// joining the network namespace among the descriptors if JoinNetwork counts one from 0.
 	HostNetwork bool
 	JoinNetwork int
+	// Device is a network device that is in the new network namespace already; without a name there is none.
+	Device Device
+	// ServeAddress and ServePort are where, in a new network namespace, the runtime wants to listen: the init sends it the
+	// socket. No port means nowhere.
+	ServeAddress uint64
+	ServePort    uint64
 	// UserNamespace says that the container is in a user namespace of its own or its runtime's.
 	UserNamespace bool
 	// SingleUser says that the user namespace knows no ids but UID and GID.
@@ -93,6 +99,14 @@ type CgroupMount struct {
 	Controllers string // "memory", "cpu,cpuacct"
 }
 
+// Device is a network device with its IPv4 address. Addresses are numbers, the first byte the highest.
+type Device struct {
+	Name    string
+	Address uint64
+	Bits    uint64 // of the network
+	Gateway uint64 // 0 for no way out
+}
+
 // Rlimit is one argument of setrlimit.
 type Rlimit struct {
 	Resource   uint64
@@ -141,6 +155,12 @@ func (in *Instructions) code(c *coder) {
 	c.bool(&in.ReadonlyRoot)
 	c.bool(&in.HostNetwork)
 	c.int(&in.JoinNetwork)
+	c.string(&in.Device.Name)
+	c.uint(&in.Device.Address)
+	c.uint(&in.Device.Bits)
+	c.uint(&in.Device.Gateway)
+	c.uint(&in.ServeAddress)
+	c.uint(&in.ServePort)
 	c.bool(&in.UserNamespace)
 	c.bool(&in.SingleUser)
 	c.int(&in.UID)

@@ -84,6 +84,7 @@ func surroundings(t *testing.T, test func(t *testing.T, cfg server.Config)) {
 	}{
 		{"process", server.NetworkHost, nil},
 		{"native", server.NetworkHost, []testenv.Need{testenv.Linux, testenv.Root}},
+		{"native", server.NetworkPrivate, []testenv.Need{testenv.Linux, testenv.Root}},
 	} {
 		t.Run(tc.runtime+"/"+tc.network, func(t *testing.T) {
 			t.Parallel()

@@ -2,12 +2,16 @@ package native
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
 
+	"github.com/batchbox/batchbox/internal/initproc"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/tasknet"
 )
 
 // taskNetwork is the private network of a task: the containers of one task share one, as on Fargate, and reach each other
@@ -15,7 +19,9 @@ import (
 type taskNetwork struct {
 	members int           // under Runtime.mu
 	made    chan struct{} // closed when the first container has got so far, or failed
-	ns      *os.File      // nil if it failed; set before made is closed
+	// Set before made is closed.
+	ns    *os.File       // nil if it failed
+	proxy *tasknet.Proxy // nil without a task endpoint
 }
 
 // membership is a container's part in its task's network. A nil membership is one in the host's.
@@ -24,7 +30,8 @@ type membership struct {
 	task  string
 	net   *taskNetwork
 	first bool
-	done  bool // the first's duty to close net.made
+	done  bool     // the first's duty to close net.made
+	ns    *os.File // of the first, until all is made
 }
 
 // joinNetwork enters a container into its task's network.
@@ -69,16 +76,50 @@ func (m *membership) joins() *os.File {
 	return m.net.ns
 }
 
-// created tells that process 1 of the container is there, so that others can join its network.
+// describe says what the init of the first container has to make.
+func (m *membership) describe(spec *runtime.Spec, in *initproc.Instructions) error {
+	if m == nil || !m.first || spec.Network.Endpoint == "" {
+		return nil
+	}
+	endpoint, err := netip.ParseAddrPort(runtime.TaskEndpoint)
+	if err != nil {
+		return err
+	}
+	in.ServeAddress, in.ServePort = number(endpoint.Addr()), uint64(endpoint.Port())
+	return nil
+}
+
+// number is an IPv4 address as instructions have it.
+func number(a netip.Addr) uint64 {
+	b := a.As4()
+	return uint64(binary.BigEndian.Uint32(b[:]))
+}
+
+// created takes hold of the network namespace of process 1 of the first container.
 func (m *membership) created(pid int) error {
 	if m == nil || !m.first {
 		return nil
 	}
-	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
-	if err != nil {
+	var err error
+	if m.ns, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
 		return fmt.Errorf("network namespace: %w", err)
 	}
-	m.net.ns = ns
+	return nil
+}
+
+// made tells that the first container's init has made the network, so that others can join it. endpoint is the socket for
+// TaskEndpoint, nil if none was asked for.
+func (m *membership) made(spec *runtime.Spec, endpoint *os.File) error {
+	if m == nil || !m.first {
+		return nil
+	}
+	if endpoint != nil {
+		var err error
+		if m.net.proxy, err = tasknet.Serve(endpoint, spec.Network.Endpoint); err != nil {
+			return fmt.Errorf("task endpoint: %w", err)
+		}
+	}
+	m.net.ns, m.ns = m.ns, nil
 	m.done = true
 	close(m.net.made)
 	return nil
@@ -93,15 +134,24 @@ func (m *membership) leave() {
 		m.done = true
 		close(m.net.made)
 	}
-	m.r.mu.Lock()
-	defer m.r.mu.Unlock()
-	if m.net.members--; m.net.members > 0 {
-		return
+	if m.ns != nil {
+		_ = m.ns.Close()
 	}
-	if m.r.networks[m.task] == m.net {
+	m.r.mu.Lock()
+	m.net.members--
+	last := m.net.members == 0
+	if last && m.r.networks[m.task] == m.net {
 		delete(m.r.networks, m.task)
 	}
+	m.r.mu.Unlock()
+	if !last {
+		return
+	}
+	// Whoever comes now makes another.
 	if m.net.ns != nil {
 		_ = m.net.ns.Close()
+	}
+	if err := m.net.proxy.Close(); err != nil {
+		m.r.options.Log.Warn("close the task endpoint", "task", m.task, "error", err)
 	}
 }

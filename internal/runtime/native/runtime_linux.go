@@ -309,6 +309,7 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		KillsDescendants: true,
 		StorageLimit:     true,
 		PrivateNetwork:   true,
+		TaskEndpoint:     true,
 		ReadonlyRootfs:   true,
 		Users:            true,
 		Mounts:           true,

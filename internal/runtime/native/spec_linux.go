@@ -113,6 +113,9 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 		}
 		in.Mounts = append(in.Mounts, m)
 	}
+	if err := c.network.describe(spec, in); err != nil {
+		return nil, trees, err
+	}
 	if ns := c.network.joins(); ns != nil {
 		if c.user != (soleUser{}) {
 			// The namespace belongs to the user namespace of the task's first container.

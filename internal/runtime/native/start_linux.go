@@ -93,11 +93,30 @@ func (r *Runtime) start(ctx context.Context, spec runtime.Spec, task string, out
 	if err := instruct(conn, in, trees); err != nil {
 		return nil, c.explain(ctx, fmt.Errorf("instruct the container's init: %w", err))
 	}
-	answer, mount, err := listen(conn)
+	answer, sent, err := listen(conn)
 	if err != nil {
 		return nil, c.explain(ctx, fmt.Errorf("listen to the container's init: %w", err))
 	}
+	defer func() { closeAll(sent) }()
+	take := func() (f *os.File) {
+		if len(sent) > 0 {
+			f, sent = sent[0], sent[1:]
+		}
+		return f
+	}
+	var endpoint *os.File
+	if rest, ok := initproc.CutNetwork(answer); ok {
+		answer, endpoint = rest, take()
+	}
 	made, f, err := initproc.ParseAnswer(answer)
+	mount := take()
+	// Whatever becomes of this container, others may join the network that it has made.
+	if endpoint != nil || err == nil && (f == nil || f.Kind != initproc.FailedSetup) {
+		if err := c.network.made(&spec, endpoint); err != nil {
+			_ = mount.Close() // or there is none
+			return nil, err
+		}
+	}
 	if made != nil && mount != nil {
 		c.root.made(made, mount)
 	} else if mount != nil {
@@ -113,25 +132,20 @@ func (r *Runtime) start(ctx context.Context, spec runtime.Spec, task string, out
 	return c, nil
 }
 
-// listen reads all that an init says, and the mount it sends along.
-func listen(conn *net.UnixConn) (answer []byte, mount *os.File, err error) {
+// listen reads all that an init says, and the descriptors it sends along, in their order.
+func listen(conn *net.UnixConn) (answer []byte, sent []*os.File, err error) {
 	buf, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
 	for {
 		n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
 		if f := rights(oob[:oobn]); f != nil {
-			if mount != nil {
-				_ = mount.Close()
-			}
-			mount = f
+			sent = append(sent, f)
 		}
 		answer = append(answer, buf[:max(n, 0)]...) // it is -1 with an error, such as that the init was killed with something unread
 		if errors.Is(err, io.EOF) || err == nil && n == 0 {
-			return answer, mount, nil
+			return answer, sent, nil
 		}
 		if err != nil {
-			if mount != nil {
-				_ = mount.Close()
-			}
+			closeAll(sent)
 			return nil, nil, err
 		}
 	}

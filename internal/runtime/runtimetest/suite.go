@@ -111,6 +111,7 @@ func (s *suite) parallel(t *testing.T) {
 		{"PrivateRootfs", unless(s.caps.Isolated, "Isolated"), s.privateRootfs},
 		{"Mounts", unless(s.caps.Mounts, "Mounts"), s.mounts},
 		{"Usage", "", s.usage},
+		{"TaskEndpoint", unless(s.caps.TaskEndpoint, "TaskEndpoint"), s.taskEndpoint},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.skip != "" {
@@ -171,12 +172,17 @@ func (s *suite) start(t *testing.T, spec runtime.Spec) *container {
 
 func (s *suite) tryStart(t *testing.T, ctx context.Context, spec runtime.Spec) (*container, error) {
 	t.Helper()
+	return s.tryStartIn(t, ctx, newKey(), spec)
+}
+
+func (s *suite) tryStartIn(t *testing.T, ctx context.Context, task string, spec runtime.Spec) (*container, error) {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close() })
-	h, err := s.rt.Start(ctx, spec, newKey(), w)
+	h, err := s.rt.Start(ctx, spec, task, w)
 	if cerr := w.Close(); cerr != nil {
 		t.Errorf("the runtime has closed the caller's file: %v", cerr)
 	}

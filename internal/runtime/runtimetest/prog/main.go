@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -120,10 +121,46 @@ func main() {
 		b, err := io.ReadAll(bufio.NewReader(os.Stdin))
 		check(err)
 		fmt.Printf("%q\n", b)
+	case "dial": // ADDRESS TEXT: says TEXT over TCP and writes the answer
+		dial(args[0], args[1])
+	case "serve": // ADDRESS: writes "ready", and answers one TCP connection with what it hears after "heard "
+		serve(args[0])
+	case "addresses": // writes the IPv4 addresses that it has
+		addresses, err := net.InterfaceAddrs()
+		check(err)
+		for _, a := range addresses {
+			if ip, _, err := net.ParseCIDR(a.String()); err == nil && ip.To4() != nil {
+				fmt.Println(ip)
+			}
+		}
 	default:
 		fmt.Fprintf(os.Stderr, "unknown: %q\n", os.Args[1:])
 		os.Exit(64)
 	}
+}
+
+func dial(address, text string) {
+	c, err := net.DialTimeout("tcp", address, 20*time.Second)
+	check(err)
+	_, err = io.WriteString(c, text)
+	check(err)
+	check(c.(*net.TCPConn).CloseWrite())
+	b, err := io.ReadAll(c)
+	check(err)
+	fmt.Printf("%s\n", b)
+}
+
+func serve(address string) {
+	l, err := net.Listen("tcp", address)
+	check(err)
+	fmt.Println("ready")
+	c, err := l.Accept()
+	check(err)
+	b, err := io.ReadAll(c)
+	check(err)
+	_, err = fmt.Fprintf(c, "heard %s", b)
+	check(err)
+	check(c.Close())
 }
 
 func record(file string, lines int, pause time.Duration) {
