@@ -35,8 +35,12 @@ if [[ $target == aws || $terraform == yes ]]; then
   tf_settings
   [[ $target == local ]] || tf_estimate 1
   need_build
+  step check tf_check
   tf_init
-  tf_apply
+  tf_apply || {
+    printf 'error: not all is there; what is there is in the state: run this again to go on, or %s to remove it\n' "$root/scripts/destroy.sh --target $target" >&2
+    exit 1
+  }
 else
   need_build
   step apply "$bin/batchbox" apply -f "$stack" --env-file "$env_file"

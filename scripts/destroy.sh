@@ -25,6 +25,7 @@ choose_target "$target"
 if [[ $target == aws || $terraform == yes ]]; then
   tf_settings
   [[ $target == local ]] || printf 'account: %s, region: %s\n' "$AWS_ACCOUNT_ID" "$AWS_REGION"
+  need_build
   tf_init
   tf_destroy
   exit

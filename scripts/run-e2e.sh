@@ -123,6 +123,7 @@ if [[ $terraform == yes ]]; then
     TF_STATE_DIR=$work/terraform
     tf_settings
   fi
+  step check tf_check
   status=0
   tf_init || status=$?
   if ((status == no_provider)) && [[ $target == local && ${BATCHBOX_CI-} != 1 ]]; then

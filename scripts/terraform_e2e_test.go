@@ -2,9 +2,12 @@ package scripts
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // TestE2ETerraform has all but the provider: terraform's part is played by batchbox itself, which makes the same kinds of things.
@@ -16,23 +19,42 @@ func TestE2ETerraform(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	path := fakeTerraform(t, `dir='`+dir+`' root='`+root+`'
-echo "$*" >>"$dir/calls"
-case "$*" in
-*"01-ecr apply"*) cd "$root" && bin/batchbox image build ./apps/batchworker -t batchworker:seed --platform host ;;
-*"01-ecr output"*) echo 000000000000.dkr.ecr.us-east-1.amazonaws.com/batchworker ;;
-*"02-app apply"*) "$root/bin/batchbox" apply -f "$root/infra/local" --env-file "$dir/env" ;;
-*"02-app output"*job_queue_arn) . "$dir/env"; printf %s "$JOB_QUEUE_ARN" ;;
-*"02-app output"*job_definition_arn) . "$dir/env"; printf %s "$JOB_DEFINITION_ARN" ;;
-*"state list"*) echo one.resource ;;
-*"02-app destroy"*) "$root/bin/batchbox" destroy -f "$root/infra/local" ;;
-esac`)
+	path := fakeTerraform(t, playTerraform(dir, root))
 	cmd.Env = append(cmd.Env, path)
 	out, err := cmd.CombinedOutput()
 	calls, callsErr := os.ReadFile(filepath.Join(dir, "calls"))
 	if err != nil || callsErr != nil || !strings.Contains(string(out), "PASSED: 2 of 2 children") {
 		t.Errorf("%v, %v, output\n%s\ncalls of terraform\n%s", err, callsErr, out, calls)
 	}
+	if got, want := order(calls), "01-ecr apply, 02-app apply, 02-app destroy, 01-ecr destroy"; got != want {
+		t.Errorf("terraform did %s; want %s", got, want)
+	}
+	if !strings.Contains(string(out), "\ncheck: ") || !strings.Contains(string(out), "account 000000000000, region us-east-1, VPC vpc-") {
+		t.Errorf("nothing was checked first:\n%s", out)
+	}
+	nothingIsLeft(t, tmp)
+}
+
+// playTerraform is a script that plays terraform's part with batchbox, keeps a list of its calls in dir, and runs what a test
+// puts before it.
+func playTerraform(dir, root string, before ...string) string {
+	return `dir='` + dir + `' root='` + root + `'
+echo "$*" >>"$dir/calls"
+` + strings.Join(before, "\n") + `
+case "$*" in
+*"01-ecr apply"*) cd "$root" && bin/batchbox image build ./apps/batchworker -t batchworker:seed --platform host ;;
+*"01-ecr output"*repository_uri) echo 000000000000.dkr.ecr.us-east-1.amazonaws.com/batchworker ;;
+*"01-ecr output"*repository_name) echo batchworker ;;
+*"02-app apply"*) "$root/bin/batchbox" apply -f "$root/infra/local" --env-file "$dir/env" ;;
+*"02-app output"*job_queue_arn) . "$dir/env"; printf %s "$JOB_QUEUE_ARN" ;;
+*"02-app output"*job_definition_arn) . "$dir/env"; printf %s "$JOB_DEFINITION_ARN" ;;
+*"state list"*) echo one.resource ;;
+*"02-app destroy"*) "$root/bin/batchbox" destroy -f "$root/infra/local" ;;
+esac`
+}
+
+// order is what terraform was told to change, in the order it was told.
+func order(calls []byte) string {
 	var order []string
 	for line := range strings.Lines(string(calls)) {
 		words := strings.Fields(line)
@@ -40,8 +62,105 @@ esac`)
 			order = append(order, filepath.Base(words[0])+" "+words[1])
 		}
 	}
-	if got, want := strings.Join(order, ", "), "01-ecr apply, 02-app apply, 02-app destroy, 01-ecr destroy"; got != want {
-		t.Errorf("terraform did %s; want %s", got, want)
+	return strings.Join(order, ", ")
+}
+
+// engine starts one in the background, and gives the variables that name it.
+func engine(t *testing.T) (vars []string) {
+	t.Helper()
+	testenv.Require(t, testenv.Bash)
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	if out, err := built(); err != nil {
+		t.Fatalf("build.sh: %v\n%s", err, out)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	serve := exec.CommandContext(t.Context(), "../bin/batchbox", "serve", "--detach", "--runtime", "process", "--listen", "127.0.0.1:0", "--data-dir", data)
+	serve.Env = environment()
+	url, err := serve.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop := exec.Command("../bin/batchbox", "stop", "--data-dir", data)
+		stop.Env = environment()
+		if out, err := stop.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	return []string{"AWS_ENDPOINT_URL=" + strings.TrimSpace(string(url)), "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x"}
+}
+
+// TestApplyGoesOnWhereItStopped has an apply fail half-way, and the next complete it; then it is destroyed with a job running.
+func TestApplyGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
+	vars := engine(t)
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	vars = append(vars, "TF_STATE_DIR="+dir, "BATCHBOX_ENV_FILE="+dir+"/env.sh", fakeTerraform(t, playTerraform(dir, root, `case "$*" in
+*"02-app apply"*) if [ ! -e "$dir/failed" ]; then touch "$dir/failed"; echo "Error: creating Batch Job Queue: ExpiredTokenException: The security token included in the request is expired" >&2; exit 1; fi ;;
+esac`)))
+	stdout, stderr, code := script(t, vars, "apply.sh", "--target", "local", "--terraform")
+	for _, want := range []string{"Error: creating Batch Job Queue", "hint: the AWS credentials have expired: get new ones", "02-app: failed after ", "error: not all is there; what is there is in the state: run this again to go on"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("stderr has no %q", want)
+		}
+	}
+	if code != 1 || t.Failed() {
+		t.Fatalf("exit code %d, stdout\n%s\nstderr\n%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code = script(t, vars, "apply.sh", "--target", "local", "--terraform"); code != 0 || !strings.Contains(stdout, "To use it in your shell: source "+dir+"/env.sh") {
+		t.Fatalf("the second time: exit code %d, stdout\n%s\nstderr\n%s", code, stdout, stderr)
+	}
+	submit := exec.CommandContext(t.Context(), "bash", "-ec", "source "+dir+`/env.sh; exec ../bin/batchbox submit --detach --input '{"items": [1], "knobs": {"sleep": "10m"}}'`)
+	submit.Env = append(environment(), vars...)
+	if out, err := submit.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"\nend jobs: ", "nothing to destroy"} { // the second time there is nothing
+		stdout, stderr, code = script(t, vars, "destroy.sh", "--target", "local", "--terraform")
+		if code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("exit code %d, stdout\n%s\nstderr\n%s", code, stdout, stderr)
+		}
+		if strings.Contains(want, "end jobs") && !strings.Contains(stderr, "1 job(s) ended") {
+			t.Errorf("the job was not ended: %s", stderr)
+		}
+		vars = append(vars, fakeTerraform(t, "")) // an empty state
+	}
+	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+	if got, want := order(calls), "01-ecr apply, 02-app apply, 01-ecr apply, 02-app apply, 02-app destroy, 01-ecr destroy"; err != nil || got != want {
+		t.Errorf("terraform did %s; want %s (%v)", got, want, err)
+	}
+}
+
+// TestCtrlCLetsTerraformSaveItsState interrupts in the middle of an apply: terraform hears of it and still writes what it has
+// to say, and what it has made is destroyed.
+func TestCtrlCLetsTerraformSaveItsState(t *testing.T) {
+	t.Parallel()
+	cmd, tmp := e2e(t, "--terraform")
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cmd.Env = append(cmd.Env, fakeTerraform(t, playTerraform(dir, root, `case "$*" in
+*"02-app apply"*)
+	trap 'for i in 1 2 3 4; do sleep 0.1; echo "Interrupt received. Saving state $i." >&2; done; echo saved >"$dir/saved"; exit 1' INT
+	kill -INT -$(ps -o pgid= $$ | tr -d " ") # as a terminal does
+	sleep 10 ;;
+esac`)))
+	out, err := cmd.CombinedOutput()
+	saved, savedErr := os.ReadFile(filepath.Join(dir, "saved"))
+	if cmd.ProcessState.ExitCode() != 130 || savedErr != nil || string(saved) != "saved\n" || !strings.Contains(string(out), "Saving state 4.") {
+		t.Errorf("exit code %d (%v), state %q (%v), output\n%s", cmd.ProcessState.ExitCode(), err, saved, savedErr, out)
+	}
+	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+	if got, want := order(calls), "01-ecr apply, 02-app apply, 02-app destroy, 01-ecr destroy"; err != nil || got != want {
+		t.Errorf("terraform did %s; want %s (%v)\n%s", got, want, err, out)
 	}
 	nothingIsLeft(t, tmp)
 }

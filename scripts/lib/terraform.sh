@@ -82,6 +82,61 @@ tf() {
   TF_DATA_DIR=$tf_state/$module.data terraform -chdir="$root/infra/terraform/$module" "$command" ${state[@]+"${state[@]}"} "$@"
 }
 
+# tf_check says what is wrong with the variables of both modules, and with credentials, account, region and VPC, before anything
+# is created. The rules of the variables need no provider: Terraform checks them in a copy that has no resources.
+tf_check() {
+  local module dir options=()
+  for module in 01-ecr 02-app; do
+    dir=$tf_state/$module.rules
+    mkdir -p "$dir"
+    cp "$root/infra/terraform/$module/variables.tf" "$dir/"
+    tf_logged env TF_DATA_DIR="$dir/.terraform" terraform -chdir="$dir" plan -input=false -no-color -lock=false >/dev/null || return
+  done
+  [[ $target == local ]] || options=(--aws --account "$AWS_ACCOUNT_ID")
+  "$bin/batchbox" check ${options[@]+"${options[@]}"} ${TF_VPC_ID:+--vpc "$TF_VPC_ID"}
+}
+
+# tf_logged COMMAND... runs terraform and, if it fails, says which variable to change, as far as its words tell.
+tf_logged() {
+  local log=$tf_state/errors.log status=0
+  # tee must outlive a Ctrl-C, as terraform does to save its state.
+  {
+    if "$@" 2>&1 >&3 3>&- | tee -i "$log" >&2 3>&-; then status=0; else status=${PIPESTATUS[0]}; fi
+  } 3>&1
+  ((status == 0)) || tf_hint "$(<"$log")"
+  return "$status"
+}
+
+# tf_hint TEXT prints a line about what to change, for the errors that have an ordinary cause.
+tf_hint() {
+  local hint='' names
+  case $1 in
+    *'Invalid value for variable'*)
+      names=$(sed -n 's/.*variable "\([a-z0-9_]*\)" {.*/TF_VAR_\1/p' <<<"$1" | sort -u | paste -sd ' ' -)
+      hint="change ${names//TF_VAR_vpc_id/TF_VPC_ID}" ;;
+    *ExpiredToken* | *RequestExpired* | *'token'*'expired'*)
+      hint='the AWS credentials have expired: get new ones, such as by aws sso login, and run this again; it goes on where it stopped' ;;
+    *'No valid credential sources'* | *InvalidClientTokenId* | *UnrecognizedClient* | *'failed to refresh cached credentials'* | *'no EC2 IMDS role found'*)
+      hint='no good AWS credentials: see to AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY' ;;
+    *'AWS account ID not allowed'*) hint='the credentials are of another account than AWS_ACCOUNT_ID: change one of them' ;;
+    *'no matching EC2 VPC found'* | *InvalidVpcID.NotFound*) hint='no such VPC in this region: change TF_VPC_ID or AWS_REGION' ;;
+    *'has no subnets'*) hint='change TF_VPC_ID, or add a subnet to the VPC' ;;
+    *'no such host'* | *'nvalid AWS Region'*) hint='no such region answers: change AWS_REGION, or see to the network' ;;
+    *'Error acquiring the state lock'*) hint='another run holds the state: wait for it, or, if it was killed, terraform force-unlock' ;;
+    *RepositoryAlreadyExistsException* | *EntityAlreadyExists* | *ResourceAlreadyExistsException* | *'Object already exists'* | *'Duplicate'*)
+      hint='the name is taken, by another stack or by a run whose state is lost: set TF_VAR_name to another, or remove what has the name' ;;
+    *RepositoryNotEmptyException*) hint='there are images in the repository, and TF_VAR_force_delete is false: remove them, or set it to true' ;;
+    *RepositoryNotFoundException*) hint='no such repository: change TF_VAR_repository_name, or leave it out for that of 01-ecr' ;;
+    *ImageNotFoundException* | *'ECR Image'*) hint="no image has the tag in the repository: change TF_VAR_image_tag (now ${TF_VAR_image_tag-latest}), or push it" ;;
+    *AccessDenied* | *UnauthorizedOperation* | *'not authorized to perform'*) hint='the credentials may not do this: they need its permission' ;;
+    *DependencyViolation*) hint='something else uses what is to be deleted: remove that, and run this again' ;;
+    *timeout*'Compute Environment'* | *'Compute Environment'*timeout*) hint='tasks are still ending: run this again in some minutes' ;;
+    *'cannot be overwritten'* | *TAG_INVALID*)
+      hint="tags are immutable, and ${TF_VAR_image_tag-} is another build's: commit what has changed, or set TF_VAR_image_tag" ;;
+  esac
+  [[ -z $hint ]] || printf 'hint: %s\n' "$hint" >&2
+}
+
 # tf_init makes both modules ready. Its status is $no_provider if no registry has the provider for us.
 tf_init() {
   local module options log start took
@@ -121,7 +176,7 @@ tf_push() {
     options=(--aws --platform linux/amd64)
     [[ ${TF_VAR_architecture-} != ARM64 ]] || options=(--aws --platform linux/arm64)
   fi
-  (cd "$root" && "$bin/batchbox" image build ./apps/batchworker -t "$repository:$TF_VAR_image_tag" "${options[@]}")
+  (cd "$root" && tf_logged "$bin/batchbox" image build ./apps/batchworker -t "$repository:$TF_VAR_image_tag" "${options[@]}")
 }
 
 tf_write_env() {
@@ -141,10 +196,26 @@ tf_apply() {
     [[ ${TF_VAR_immutable_tags-} != true ]] || TF_VAR_image_tag=$(git -C "$root" rev-parse --short=12 HEAD)
   fi
   export TF_VAR_image_tag
-  step 01-ecr tf 01-ecr apply -auto-approve -input=false -no-color || return
-  step push tf_push || return
-  step 02-app tf 02-app apply -auto-approve -input=false -no-color || return
+  step 01-ecr tf_logged tf 01-ecr apply -auto-approve -input=false -no-color || return
+  if [[ -z ${TF_VAR_image-} ]]; then
+    step push tf_push || return
+    if [[ -z ${TF_VAR_repository_name-} ]]; then
+      TF_VAR_repository_name=$(tf 01-ecr output -raw repository_name) || return
+      export TF_VAR_repository_name
+    fi
+  fi
+  step 02-app tf_logged tf 02-app apply -auto-approve -input=false -no-color || return
   tf_write_env
+}
+
+# tf_end_jobs ends the jobs of the queue, so that nothing has to wait for them. A queue that is gone has none.
+tf_end_jobs() {
+  local queue options=()
+  queue=$(tf 02-app output -raw job_queue_arn 2>/dev/null) || return 0
+  [[ $queue == arn:* ]] || return 0
+  [[ $target == local ]] || options=(--aws)
+  step 'end jobs' "$bin/batchbox" terminate --job-queue "$queue" --reason 'the stack is destroyed' ${options[@]+"${options[@]}"} ||
+    printf 'jobs were not ended; destroying the queue ends them too\n' >&2
 }
 
 # tf_destroy removes what is in the state, and does nothing if nothing is.
@@ -162,8 +233,9 @@ tf_destroy() {
       printf '%s: nothing to destroy\n' "$module"
       continue
     fi
+    [[ $module != 02-app ]] || tf_end_jobs
     # An image of one's own needs no look into a repository that may have none.
-    TF_VAR_image=${TF_VAR_image:-none:none} step "destroy $module" tf "$module" destroy -auto-approve -input=false -no-color || return
+    TF_VAR_image=${TF_VAR_image:-none:none} step "destroy $module" tf_logged tf "$module" destroy -auto-approve -input=false -no-color || return
   done
   rm -f "$env_file"
 }

@@ -344,7 +344,7 @@ variable "log_retention_days" {
 }
 
 variable "log_events" {
-  description = "Whether EventBridge writes each change of a job's state in this queue to a log group of its own. Needs EventBridge, which batchbox has not."
+  description = "Whether EventBridge writes each change of a job's state in this queue to a log group of its own."
   type        = bool
   default     = false
   nullable    = false
