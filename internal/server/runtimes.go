@@ -59,11 +59,7 @@ type SupervisorConfig struct {
 // RunSupervisor is the supervisor process of a data directory, until it has nothing left to do.
 func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	dir := layout(cfg.DataDir)
-	rt, err := openRuntime(ctx, cfg.Runtime, runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, log: cfg.Logger})
-	if err != nil {
-		return err
-	}
-	defer rt.Close() //nolint:errcheck // the process ends
+	at := runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, log: cfg.Logger}
 	writer, err := logstore.OpenWriter(dir.logs(), "supervisor", logstore.WriterOptions{})
 	if err != nil {
 		return err
@@ -71,6 +67,10 @@ func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	sink := supervisor.LogStore(writer, nil)
 	defer sink.Close() //nolint:errcheck // what mattered was synced before it was reported
 	return supervisor.Main(ctx, supervisor.ServeOptions{
-		Dir: dir.supervisor(), Runtimes: []runtime.Runtime{rt}, Logs: sink, Volumes: dir.volumes(), Logger: cfg.Logger,
+		Dir: dir.supervisor(), Logs: sink, Volumes: dir.volumes(), Logger: cfg.Logger,
+		OpenRuntimes: func(ctx context.Context) ([]runtime.Runtime, error) {
+			rt, err := openRuntime(ctx, cfg.Runtime, at)
+			return []runtime.Runtime{rt}, err
+		},
 	})
 }

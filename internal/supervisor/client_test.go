@@ -32,12 +32,17 @@ type boss struct {
 	end  context.CancelFunc
 }
 
+// opens is the OpenRuntimes of one that is there.
+func opens(rt runtime.Runtime) func(context.Context) ([]runtime.Runtime, error) {
+	return func(context.Context) ([]runtime.Runtime, error) { return []runtime.Runtime{rt}, nil }
+}
+
 // serve starts a supervisor in dir and waits until it is ready.
 func serve(t *testing.T, dir string, adjust ...func(*ServeOptions)) *boss {
 	t.Helper()
 	b := &boss{dir: dir, rt: fake.New(fake.Options{}), sink: &memorySink{}, done: make(chan struct{})}
 	ready := make(chan struct{})
-	o := ServeOptions{Dir: dir, Runtimes: []runtime.Runtime{b.rt}, Logs: b.sink, Ready: func() { close(ready) }}
+	o := ServeOptions{Dir: dir, OpenRuntimes: opens(b.rt), Logs: b.sink, Ready: func() { close(ready) }}
 	for _, f := range adjust {
 		f(&o)
 	}
@@ -353,9 +358,47 @@ func TestVerdict(t *testing.T) {
 func TestOnlyOne(t *testing.T) {
 	t.Parallel()
 	b := serve(t, t.TempDir())
-	err := Serve(t.Context(), ServeOptions{Dir: b.dir, Runtimes: []runtime.Runtime{b.rt}})
+	err := Serve(t.Context(), ServeOptions{Dir: b.dir, OpenRuntimes: func(context.Context) ([]runtime.Runtime, error) {
+		t.Error("a second supervisor opened the runtimes of the first")
+		return []runtime.Runtime{b.rt}, nil
+	}})
 	if !errors.Is(err, ErrRunning) {
 		t.Errorf("a second supervisor: %v", err)
+	}
+}
+
+// closing is a runtime whose Close is watched.
+type closing struct {
+	*fake.Runtime
+	close func()
+}
+
+func (c closing) Close() error {
+	c.close()
+	return c.Runtime.Close()
+}
+
+// TestRuntimesBelongToOne: a supervisor's runtimes are closed while nobody else can be the directory's supervisor: what they
+// take down is what a successor's set up.
+func TestRuntimesBelongToOne(t *testing.T) {
+	t.Parallel()
+	closed := false
+	b := serve(t, t.TempDir(), func(o *ServeOptions) {
+		open := o.OpenRuntimes
+		o.OpenRuntimes = func(ctx context.Context) ([]runtime.Runtime, error) {
+			rts, err := open(ctx)
+			return []runtime.Runtime{closing{rts[0].(*fake.Runtime), func() {
+				closed = true
+				if f, _, err := lock(o.Dir); !errors.Is(err, ErrRunning) {
+					t.Errorf("while a runtime is closed another can be supervisor: %v, %v", f, err)
+				}
+			}}}, err
+		}
+	})
+	b.end()
+	b.gone(t)
+	if !closed {
+		t.Error("the runtime was not closed")
 	}
 }
 

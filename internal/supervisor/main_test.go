@@ -39,11 +39,6 @@ func TestMain(m *testing.M) {
 
 // supervise is what the command does.
 func supervise(dir string) error {
-	rt, err := process.New(process.Options{Resolve: resolveStatic})
-	if err != nil {
-		return err
-	}
-	defer rt.Close()
 	w, err := logstore.OpenWriter(filepath.Join(dir, "logs"), "supervisor", logstore.WriterOptions{})
 	if err != nil {
 		return err
@@ -51,7 +46,11 @@ func supervise(dir string) error {
 	logs := LogStore(w, nil)
 	defer logs.Close()
 	return Main(context.Background(), ServeOptions{
-		Dir: dir, Runtimes: []runtime.Runtime{rt}, Logs: logs, IdleGrace: time.Second,
+		Dir: dir, Logs: logs, IdleGrace: time.Second,
+		OpenRuntimes: func(context.Context) ([]runtime.Runtime, error) {
+			rt, err := process.New(process.Options{Resolve: resolveStatic})
+			return []runtime.Runtime{rt}, err
+		},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 }

@@ -23,11 +23,13 @@ import (
 type ServeOptions struct {
 	// Dir is the data directory, absolute; it exists. Its name is the owner that runtimes label containers with.
 	Dir string
-	// Runtimes, Open, Logs and Logger are as in Options. Logs stays open.
-	Runtimes []runtime.Runtime
-	Open     func(ctx context.Context, name string) (runtime.Runtime, error)
-	Logs     LogSink
-	Logger   *slog.Logger
+	// OpenRuntimes makes the runtimes that are Runtimes of Options. It is called once this is the directory's supervisor, and
+	// they are closed before it no longer is: a runtime makes and removes what the next one with the same owner uses.
+	OpenRuntimes func(ctx context.Context) ([]runtime.Runtime, error)
+	// Open, Logs and Logger are as in Options. Logs stays open.
+	Open   func(ctx context.Context, name string) (runtime.Runtime, error)
+	Logs   LogSink
+	Logger *slog.Logger
 	// IdleGrace is how long a supervisor stays that keeps no task and has no client; 30 s if zero.
 	IdleGrace time.Duration
 	// Volumes, DrainGrace and StartParallelism are as in Options.
@@ -61,6 +63,15 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
 
+	runtimes, err := o.OpenRuntimes(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, rt := range runtimes {
+			err = errors.Join(err, rt.Close())
+		}
+	}()
 	s := &server{
 		log:     o.Logger,
 		journal: j,
@@ -69,14 +80,14 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 		end:     make(chan *time.Duration, 1),
 	}
 	s.keeper, err = newKeeper(Options{
-		Runtimes: o.Runtimes, Open: o.Open, Logs: o.Logs, Logger: o.Logger, Reports: s.report,
+		Runtimes: runtimes, Open: o.Open, Logs: o.Logs, Logger: o.Logger, Reports: s.report,
 		Volumes: o.Volumes, DrainGrace: o.DrainGrace, StartParallelism: o.StartParallelism,
 	}, j)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.keeper.Close()) }()
-	if err := takeOver(ctx, s.keeper, j, o); err != nil {
+	if err := takeOver(ctx, s.keeper, j, runtimes, o); err != nil {
 		return err
 	}
 	l, err := listen(o.Dir)
@@ -98,16 +109,16 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 }
 
 // takeOver ends the containers of a predecessor that died and has the keeper report what became of its tasks.
-func takeOver(ctx context.Context, k *Keeper, j *journal, o ServeOptions) error {
+func takeOver(ctx context.Context, k *Keeper, j *journal, runtimes []runtime.Runtime, o ServeOptions) error {
 	ended, unfinished, tokens := j.left()
-	for _, rt := range o.Runtimes {
+	for _, rt := range runtimes {
 		if _, known := tokens[rt.Name()]; !known {
 			tokens[rt.Name()] = nil
 		}
 	}
 	for name, tokens := range tokens {
 		n, err := reclaim(ctx, k, name, tokens, o.Dir)
-		ours := slices.ContainsFunc(o.Runtimes, func(rt runtime.Runtime) bool { return rt.Name() == name })
+		ours := slices.ContainsFunc(runtimes, func(rt runtime.Runtime) bool { return rt.Name() == name })
 		switch {
 		case err != nil && ours:
 			return fmt.Errorf("end the containers that an earlier supervisor left: %w", err)
