@@ -14,25 +14,13 @@ import (
 // DefaultGroup is the log group of jobs that do not name one.
 const DefaultGroup = "/aws/batch/job"
 
-// log is where a container's output goes. nil means nowhere that batchbox delivers to.
+// log is where a container's output goes, its log group being there. nil means nowhere that batchbox delivers to.
 func (l *Launcher) log(ctx context.Context, st engine.StartTask, view *batch.ContainerView, stream string) (*runtime.LogTarget, error) {
-	if stream == "" { // another driver than awslogs
+	target := LogTarget(st.Partition, view, stream)
+	if target == nil {
 		return nil, nil
 	}
-	target := &runtime.LogTarget{Account: st.Partition.Account, Region: st.Partition.Region, Group: DefaultGroup, Stream: stream}
-	var options map[string]string
-	if view.Log != nil {
-		options = view.Log.Options
-	}
-	if region := options["awslogs-region"]; region != "" {
-		target.Region = region
-	}
-	group, create := options["awslogs-group"], options["awslogs-create-group"] == "true"
-	if group == "" {
-		create = true // unverified who makes the default group on AWS; somebody does (reference, section 10.1)
-	} else {
-		target.Group = group
-	}
+	options := logOptions(view)
 	target.MultilinePattern = options["awslogs-multiline-pattern"]
 	target.DatetimeFormat = options["awslogs-datetime-format"]
 	if options["mode"] == "non-blocking" {
@@ -43,7 +31,33 @@ func (l *Launcher) log(ctx context.Context, st engine.StartTask, view *batch.Con
 		}
 		target.MaxBufferBytes = size
 	}
+	// Unverified who makes the default group on AWS; somebody does (reference, section 10.1).
+	create := options["awslogs-group"] == "" || options["awslogs-create-group"] == "true"
 	return target, l.ensureGroup(ctx, target, create)
+}
+
+// LogTarget names the log stream of a container; nil if its output goes nowhere that batchbox delivers to. How the output is
+// to be treated is not filled in.
+func LogTarget(p batch.Partition, view *batch.ContainerView, stream string) *runtime.LogTarget {
+	if stream == "" { // another driver than awslogs
+		return nil
+	}
+	target := &runtime.LogTarget{Account: p.Account, Region: p.Region, Group: DefaultGroup, Stream: stream}
+	options := logOptions(view)
+	if region := options["awslogs-region"]; region != "" {
+		target.Region = region
+	}
+	if group := options["awslogs-group"]; group != "" {
+		target.Group = group
+	}
+	return target
+}
+
+func logOptions(view *batch.ContainerView) map[string]string {
+	if view.Log == nil {
+		return nil
+	}
+	return view.Log.Options
 }
 
 // ensureGroup makes the log group, or fails as Fargate does when it is not there and must not be made.

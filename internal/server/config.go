@@ -49,6 +49,8 @@ type Config struct {
 	InProcess *InProcess
 	// Events says what becomes of state changes.
 	Events EventsConfig
+	// Retention bounds what is kept of finished jobs.
+	Retention RetentionConfig
 	// StrictECR refuses pushes to repositories that do not exist.
 	StrictECR bool
 	// HostPaths are the directories that jobs' host volumes may lie in. EFS maps file system ids to directories.
@@ -110,7 +112,7 @@ func (c *Config) setDefaults() error {
 			return err
 		}
 	}
-	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream), c.checkInProcess()); err != nil {
+	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream), c.checkInProcess(), c.Retention.setDefaults()); err != nil {
 		return err
 	}
 	if err := c.checkListen(); err != nil {

@@ -147,7 +147,7 @@ func (s *Server) openStores(ctx context.Context) (err error) {
 		}
 	}
 	if s.logs, err = index.Open(ctx, s.dir.logs(), index.Options{
-		Docs: s.db, Logger: s.cfg.Logger, Now: s.clock.Now, Ephemeral: s.cfg.InProcess != nil,
+		Docs: s.db, Logger: s.cfg.Logger, Now: s.clock.Now, Ephemeral: s.cfg.Ephemeral || s.cfg.InProcess != nil,
 	}); err != nil {
 		return err
 	}
@@ -266,6 +266,7 @@ func (s *Server) serve() error {
 	var ctx context.Context
 	ctx, s.end = context.WithCancel(context.Background())
 	s.background.Go(func() { s.registry.Run(ctx) })
+	s.background.Go(func() { s.runRetention(ctx) })
 	s.http = &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
