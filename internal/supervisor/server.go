@@ -129,7 +129,7 @@ func takeOver(ctx context.Context, k *Keeper, j *journal, runtimes []runtime.Run
 			o.Logger.Warn("ended containers that an earlier supervisor left", "runtime", name, "containers", n)
 		}
 	}
-	if err := k.volumes.sweep(o.Runtimes[0]); err != nil {
+	if err := k.volumes.sweep(runtimes[0]); err != nil {
 		o.Logger.Warn("volumes that an earlier supervisor left", "err", err)
 	}
 	lost := make([]runtime.Report, len(unfinished))
