@@ -56,6 +56,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"serve", "more"}, `unknown command "more" for "batchbox serve"`},
 		{[]string{"serve", "--log-level", "loud"}, `--log-level "loud"`},
 		{[]string{"serve", "--log-format", "xml"}, `--log-format "xml"`},
+		{[]string{"serve", "--keep-logs-size", "much"}, `"much" is not a size such as 512MiB`},
 		{[]string{"serve", "--efs", "fs-1"}, `--efs "fs-1" is not NAME=VALUE`},
 		{[]string{"serve", "--detach", "--ephemeral"}, "--detach and --ephemeral exclude each other"},
 		{[]string{"supervisor"}, "--data-dir is missing"},
@@ -166,13 +167,15 @@ func TestServeFlags(t *testing.T) {
 	t.Parallel()
 	var got *serveOptions
 	cmd := newServe(&Streams{}, func(_ context.Context, o *serveOptions) error { got = o; return nil })
-	args := []string{"--detach", "--listen=127.0.0.1:0", "--data-dir=/tmp/d", "--account-id=111122223333", "--allow-host-path=/a,b", "--allow-host-path=/c", "--strict-ecr=true", "--max-tasks=3", "--network=private"}
+	args := []string{"--detach", "--listen=127.0.0.1:0", "--data-dir=/tmp/d", "--account-id=111122223333", "--allow-host-path=/a,b", "--allow-host-path=/c", "--strict-ecr=true", "--max-tasks=3", "--network=private",
+		"--keep-jobs=168h0m0s", "--keep-jobs-size=512MiB", "--keep-logs-size=0"}
 	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := server.Config{Listen: "127.0.0.1:0", DataDir: "/tmp/d", Account: "111122223333", Region: "us-east-1", Runtime: "auto", Network: "private", StrictECR: true, HostPaths: []string{"/a,b", "/c"}}
 	want.Limits.MaxTasks = 3
+	want.Retention = server.RetentionConfig{Jobs: 7 * 24 * time.Hour, JobBytes: 512 << 20, LogBytes: -1}
 	if !reflect.DeepEqual(got.config, want) {
 		t.Errorf("config %+v, want %+v", got.config, want)
 	}
