@@ -158,7 +158,7 @@ func TestPrune(t *testing.T) {
 		{"by age, all", Retention{JobAge: time.Second}, []int64{4, 8, 12, 16, 20}, 1200},
 		{"by count", Retention{Jobs: 4}, []int64{4, 8, 12, 15, 16, 17, 18, 19, 20}, 1200},
 		{"by count, few", Retention{Jobs: 100}, span(1, 20), 1200},
-		{"by size", Retention{Bytes: 1}, []int64{4, 8, 12, 16, 20}, 1200},
+		{"by size", Retention{Bytes: 1}, []int64{4, 8, 12, 16, 20}, 0},
 		{"by size, small", Retention{Bytes: 1 << 30}, span(1, 20), 1200},
 		{"events by age", Retention{EventAge: 40*time.Second - 100*time.Millisecond}, span(1, 20), 1101},
 		{"events by age, all", Retention{EventAge: time.Second}, span(1, 20), 0},
@@ -218,6 +218,9 @@ func TestPruneFreesSpace(t *testing.T) {
 	if full.Used < empty.Used+2_000_000 {
 		t.Errorf("two hundred jobs took %d bytes", full.Used-empty.Used)
 	}
+	// Events from before the oldest job that stays go, the others stay.
+	events := engine.Changes{Events: []engine.EventRecord{{ID: 1, Partition: here, Time: 1, Body: []byte("{}")}, {ID: 2, Partition: here, Time: 200_000, Body: []byte("{}")}}}
+	commit(t, db, events)
 	limit := empty.Used + (full.Used-empty.Used)/4
 	done, err := db.Prune(ctx, time.UnixMilli(1), Retention{Bytes: limit})
 	if err != nil || done.Jobs == 0 {
@@ -225,6 +228,9 @@ func TestPruneFreesSpace(t *testing.T) {
 	}
 	if got := size().Used; got > limit {
 		t.Errorf("after Prune %d bytes are used, more than %d", got, limit)
+	}
+	if got := eventIDs(t, db, 0, 0); !slices.Equal(got, []int64{2}) {
+		t.Errorf("left are events %v, want 2", got)
 	}
 	if left := jobSeqs(t, db); len(left) == 0 || left[len(left)-1] != 200 {
 		t.Errorf("the youngest job was removed: %v", left)

@@ -14,7 +14,8 @@ type Retention struct {
 	JobAge time.Duration
 	// Jobs is how many final jobs are kept; those submitted first go first.
 	Jobs int64
-	// Bytes is how much of the file may be in use (Size.Used) before final jobs are removed, those submitted first.
+	// Bytes is how much of the file may be in use (Size.Used) before final jobs are removed, those submitted first, and with
+	// them the events from before their end.
 	Bytes int64
 	// EventAge and Events bound the event journal: by time, and to the last so many IDs.
 	EventAge time.Duration
@@ -47,17 +48,61 @@ func (db *DB) Prune(ctx context.Context, now time.Time, r Retention) (done Prune
 		}
 	}
 	if r.Bytes > 0 {
-		if err := db.pruneJobs(ctx, &done, noCutoff, func(c *conn) (int64, error) {
-			n, err := used(c)
-			if err != nil || n <= r.Bytes {
-				return 0, err
-			}
-			return pruneChunk / 20, nil // what they free is known only afterwards
-		}); err != nil {
+		if err := db.pruneBytes(ctx, &done, r.Bytes); err != nil {
 			return done, err
 		}
 	}
 	return done, db.pruneEvents(ctx, &done, now, r)
+}
+
+// pruneBytes removes final jobs and old events until no more than limit is in use.
+func (db *DB) pruneBytes(ctx context.Context, done *Pruned, limit int64) error {
+	total := int64(-1) // final jobs at first
+	for {
+		var over, seen, through int64
+		if err := db.read(ctx, func(c *conn) error {
+			now, err := used(c)
+			if err != nil || now <= limit {
+				return err
+			}
+			if total < 0 {
+				if total, err = finals(c); err != nil {
+					return err
+				}
+			}
+			// What they free is known only afterwards: half of what would be too many if all were of one size.
+			seen, over = done.Jobs, max(1, int64(float64(now-limit)/float64(now)*float64(total))/2)
+			return nil
+		}); err != nil || over == 0 {
+			return err
+		}
+		err := db.pruneJobs(ctx, done, noCutoff, func(*conn) (int64, error) { return over - (done.Jobs - seen), nil })
+		if err != nil {
+			return err
+		}
+		if done.Jobs == seen { // what is in use is not of jobs that have ended
+			return nil
+		}
+		if err := db.read(ctx, func(c *conn) error {
+			seqs, err := oldestFinals(c, noCutoff, 1)
+			if err != nil {
+				return err
+			}
+			before := int64(noCutoff)
+			if len(seqs) > 0 {
+				if before, err = c.number("SELECT created_at FROM jobs WHERE seq = ?", seqs[0]); err != nil {
+					return err
+				}
+			}
+			through, err = lastEventBefore(c, before)
+			return err
+		}); err != nil {
+			return fmt.Errorf("prune events: %w", err)
+		}
+		if err := db.pruneEventsThrough(ctx, done, through); err != nil {
+			return err
+		}
+	}
 }
 
 // noCutoff is later than every time.
@@ -155,8 +200,7 @@ func (db *DB) pruneEvents(ctx context.Context, done *Pruned, now time.Time, r Re
 	var through int64 // the last that goes
 	if err := db.read(ctx, func(c *conn) error {
 		if r.EventAge > 0 {
-			// IDs and times ascend together: all before the first that is young enough are old.
-			n, err := c.number("SELECT coalesce((SELECT id - 1 FROM events WHERE time >= ? ORDER BY id LIMIT 1), (SELECT max(id) FROM events), 0)", now.Add(-r.EventAge).UnixMilli())
+			n, err := lastEventBefore(c, now.Add(-r.EventAge).UnixMilli())
 			if err != nil {
 				return err
 			}
@@ -173,6 +217,16 @@ func (db *DB) pruneEvents(ctx context.Context, done *Pruned, now time.Time, r Re
 	}); err != nil {
 		return fmt.Errorf("prune events: %w", err)
 	}
+	return db.pruneEventsThrough(ctx, done, through)
+}
+
+// lastEventBefore is the ID of the last event before a time, 0 if there is none. IDs and times ascend together: all before
+// the first that is young enough are old.
+func lastEventBefore(c *conn, ms int64) (int64, error) {
+	return c.number("SELECT coalesce((SELECT id - 1 FROM events WHERE time >= ? ORDER BY id LIMIT 1), (SELECT max(id) FROM events), 0)", ms)
+}
+
+func (db *DB) pruneEventsThrough(ctx context.Context, done *Pruned, through int64) error {
 	for n := int64(-1); through > 0 && n != 0; {
 		if err := db.write(ctx, func(t *tx) (err error) {
 			n, err = t.exec("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <= ? ORDER BY id LIMIT ?)", through, pruneChunk)
