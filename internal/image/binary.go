@@ -19,6 +19,9 @@ type header struct {
 	foreign string
 }
 
+// foreignLinux is how header.foreign begins for programs of Linux; the architecture follows.
+const foreignLinux = "a program for linux/"
+
 // maxShebang is how much of a script's first line Linux reads.
 const maxShebang = 256
 
@@ -107,7 +110,7 @@ func elfHeader(r io.ReaderAt, buf []byte, goos, goarch string) (header, error) {
 		machine = "ppc64le"
 	}
 	if goos != "linux" || machine != goarch {
-		return header{foreign: "a program for linux/" + machine}, nil
+		return header{foreign: foreignLinux + machine}, nil
 	}
 	phoff, size, num := uint64(bo.Uint32(buf[28:])), bo.Uint16(buf[42:]), bo.Uint16(buf[44:])
 	want := uint16(32)

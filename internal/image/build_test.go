@@ -79,7 +79,7 @@ func TestBuild(t *testing.T) {
 	if d := cmp.Diff([]string{"bin/", "bin/hello", "etc/", "etc/group", "etc/passwd", "home/", "home/nonroot/", "tmp/"}, names); d != "" {
 		t.Error(d)
 	}
-	e := must(ResolveEntrypoint(p.Rootfs, append(p.Config.Entrypoint, p.Config.Cmd...), p.Config.Env, p.Config.WorkingDir))(t)
+	e := must(ResolveEntrypoint(p.Rootfs, append(p.Config.Entrypoint, p.Config.Cmd...), p.Config.Env, p.Config.WorkingDir, nil))(t)
 	file, argv, err := e.HostArgv(p.Config.Entrypoint)
 	check(t, err)
 	out, err := (&exec.Cmd{Path: file, Args: argv, Dir: e.HostDir}).CombinedOutput()

@@ -74,11 +74,12 @@ const maxScripts = 5
 
 // ResolveEntrypoint finds argv[0] inside the unpacked image at root: by the PATH of env, or relative to dir, the working
 // directory inside the image. Links are followed inside the image only, and every interpreter and loader the program
-// asks for must be in the image, too; nothing of the host's is ever run. It must be for this machine.
+// asks for must be in the image, too; nothing of the host's is ever run. It must be for this machine, or for
+// an architecture, in Go's names, that it emulates; emulates may be nil.
 //
 // The error is a *runtime.StartError of kind CannotStartContainerError. Its ExitCode is 127 if there is no such file and
 // 126 if there is but it can't be executed, and its text is what container engines say.
-func ResolveEntrypoint(root string, argv, env []string, dir string) (*Entrypoint, error) {
+func ResolveEntrypoint(root string, argv, env []string, dir string, emulates func(arch string) bool) (*Entrypoint, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return nil, startError(127, errors.New("no command specified"))
 	}
@@ -87,7 +88,7 @@ func ResolveEntrypoint(root string, argv, env []string, dir string) (*Entrypoint
 		return nil, startError(127, fmt.Errorf("opening the image: %w", err))
 	}
 	defer func() { _ = r.Close() }() // only read from
-	f := finder{root: r, host: root}
+	f := finder{root: r, host: root, emulates: emulates}
 	p, err := f.search(argv[0], env, dir)
 	if err != nil {
 		return nil, err
@@ -110,6 +111,8 @@ func startError(code int, err error) error {
 type finder struct {
 	root *os.Root
 	host string
+	// emulates: programs of this architecture run, too; nil for none.
+	emulates func(arch string) bool
 }
 
 func (f *finder) hostPath(p string) string { return filepath.Join(f.host, filepath.FromSlash(p)) }
@@ -256,5 +259,10 @@ func (f *finder) read(p string) (header, error) {
 	if err != nil {
 		return header{}, err
 	}
-	return readHeader(io.NewSectionReader(file, 0, fi.Size()), goruntime.GOOS, goruntime.GOARCH)
+	content := io.NewSectionReader(file, 0, fi.Size())
+	h, err := readHeader(content, goruntime.GOOS, goruntime.GOARCH)
+	if arch, ok := strings.CutPrefix(h.foreign, foreignLinux); ok && goruntime.GOOS == "linux" && f.emulates != nil && f.emulates(arch) {
+		return readHeader(content, goruntime.GOOS, arch)
+	}
+	return h, err
 }

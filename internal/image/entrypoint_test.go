@@ -107,7 +107,7 @@ func TestResolveEntrypoint(t *testing.T) {
 	} {
 		t.Run(strings.Join(tc.argv, " "), func(t *testing.T) {
 			t.Parallel()
-			got, err := ResolveEntrypoint(root, tc.argv, tc.env, tc.dir)
+			got, err := ResolveEntrypoint(root, tc.argv, tc.env, tc.dir, nil)
 			check(t, err)
 			tc.want.HostPath, tc.want.HostDir = filepath.Join(root, tc.want.Path), filepath.Join(root, tc.dir)
 			if d := cmp.Diff(&tc.want, got); d != "" {
@@ -162,7 +162,7 @@ func TestResolveEntrypoint(t *testing.T) {
 	} {
 		t.Run("refuses "+fmt.Sprint(tc.argv), func(t *testing.T) {
 			t.Parallel()
-			e, err := ResolveEntrypoint(root, tc.argv, nil, "/app")
+			e, err := ResolveEntrypoint(root, tc.argv, nil, "/app", nil)
 			if e != nil {
 				t.Errorf("resolved to %+v", e)
 			}
@@ -187,12 +187,33 @@ func TestResolveEntrypointRuns(t *testing.T) {
 	check(t, err)
 	for argv0, want := range map[string]string{"prog": "[x]", "script": "[one two " + root + "/bin/script x]"} {
 		argv := []string{argv0, "x"}
-		e := must(ResolveEntrypoint(root, argv, []string{"PATH=/bin"}, "/"))(t)
+		e := must(ResolveEntrypoint(root, argv, []string{"PATH=/bin"}, "/", nil))(t)
 		file, args, err := e.HostArgv(argv)
 		check(t, err)
 		out, err := (&exec.Cmd{Path: file, Args: args}).Output()
 		if err != nil || strings.TrimSpace(string(out)) != want {
 			t.Errorf("%s: %q, %v; want %s", argv0, out, err, want)
+		}
+	}
+}
+
+// A program of another architecture runs if that is emulated, by the image's own loader as any.
+func TestEmulatedEntrypoint(t *testing.T) {
+	t.Parallel()
+	testenv.Require(t, testenv.Linux)
+	machine, arch := uint16(183), "arm64"
+	if goruntime.GOARCH == arch {
+		machine, arch = 62, "amd64"
+	}
+	root, err := flat(t, Limits{}, tarOf(t, exe("bin/app", elfFor(machine, 2, binary.LittleEndian, "/lib/ld.so")), exe("lib/ld.so", elfFor(machine, 2, binary.LittleEndian, ""))))
+	check(t, err)
+	e, err := ResolveEntrypoint(root, []string{"/bin/app"}, nil, "/", func(a string) bool { return a == arch })
+	if err != nil || e.Loader == nil || e.Loader.Path != "/lib/ld.so" {
+		t.Errorf("emulated: %+v, %v", e, err)
+	}
+	for name, emulates := range map[string]func(string) bool{"no emulator": nil, "another's": func(a string) bool { return a == "s390x" }} {
+		if _, err := ResolveEntrypoint(root, []string{"/bin/app"}, nil, "/", emulates); err == nil || !strings.Contains(err.Error(), "exec format error") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -273,7 +294,7 @@ func BenchmarkResolveEntrypoint(b *testing.B) {
 	check(b, err)
 	argv := []string{"/app/worker"}
 	for b.Loop() {
-		if _, err := ResolveEntrypoint(root, argv, nil, "/"); err != nil {
+		if _, err := ResolveEntrypoint(root, argv, nil, "/", nil); err != nil {
 			b.Fatal(err)
 		}
 	}

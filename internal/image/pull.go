@@ -93,7 +93,7 @@ func (c *Cache) choose(ctx context.Context, from contents, digest string, want v
 			continue
 		}
 		d, err := c.choose(ctx, from, m.Digest.String(), want, depth+1)
-		if err == nil || !errors.Is(err, errNoPlatform) {
+		if err == nil || !errors.Is(err, ErrNoPlatform) {
 			return d, err
 		}
 	}
@@ -128,10 +128,11 @@ func bestOf(ctx context.Context, from contents, list []v1.Descriptor, want v1.Pl
 	return best, nil
 }
 
-var errNoPlatform = errors.New("no image for the platform")
+// ErrNoPlatform is what the error of Prepare wraps when there is the image, but not for the platform.
+var ErrNoPlatform = errors.New("no image for the platform")
 
 func noPlatform(want v1.Platform) error {
-	return &pullError{manifestRetried + "image Manifest does not contain descriptor matching platform '" + want.String() + "'", errNoPlatform}
+	return &pullError{manifestRetried + "image Manifest does not contain descriptor matching platform '" + want.String() + "'", ErrNoPlatform}
 }
 
 // fetch makes an image be there in a form, unless it is.

@@ -185,6 +185,10 @@ const (
 // and job validation warns by it.
 type Capabilities struct {
 	Rootfs RootfsForm `json:"rootfs"`
+	// Platform is what programs it runs without an emulator, as "linux/arm64"; "" is those of this process's platform.
+	Platform string `json:"platform,omitempty"`
+	// ForeignKernel: containers run under another kernel than this process, so nothing here tells what it can emulate.
+	ForeignKernel bool `json:"foreignKernel,omitempty"`
 	// Isolated: own file system root, processes and capabilities.
 	Isolated bool `json:"isolated"`
 	// MemoryLimit: MemoryMiB is enforced and an OOM kill is reported as such. CPULimit: VCPU is enforced.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/image"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/binfmt"
 	"github.com/batchbox/batchbox/internal/runtime/docker"
 	"github.com/batchbox/batchbox/internal/runtime/native"
 	"github.com/batchbox/batchbox/internal/runtime/process"
@@ -56,7 +57,7 @@ var runtimeKinds = []runtimeKind{
 
 // resolve is the process runtime's Resolver.
 func resolve(root string, argv, env []string, dir string) (process.Program, error) {
-	entry, err := image.ResolveEntrypoint(root, argv, env, dir)
+	entry, err := image.ResolveEntrypoint(root, argv, env, dir, emulates)
 	if err != nil {
 		return process.Program{}, err
 	}
@@ -65,6 +66,12 @@ func resolve(root string, argv, env []string, dir string) (process.Program, erro
 		return process.Program{}, err
 	}
 	return process.Program{Path: file, Argv: hostArgv, Dir: entry.HostDir}, nil
+}
+
+// emulates says whether this machine's kernel runs programs of an architecture by an emulator.
+func emulates(arch string) bool {
+	_, found, err := binfmt.Find(binfmt.Dir, arch)
+	return found && err == nil
 }
 
 // openRuntime makes the runtime of a name.

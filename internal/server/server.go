@@ -23,6 +23,7 @@ import (
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/logstore/index"
 	"github.com/batchbox/batchbox/internal/registry"
+	"github.com/batchbox/batchbox/internal/runtime/binfmt"
 	"github.com/batchbox/batchbox/internal/store/dirlock"
 	"github.com/batchbox/batchbox/internal/store/sqlite"
 	"github.com/batchbox/batchbox/internal/supervisor"
@@ -175,7 +176,7 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 		return err
 	}
 	can := s.runtime.Capabilities
-	var images launcher.Images = preparer{cache: s.images, form: can.Rootfs}
+	var images launcher.Images = preparer{cache: s.images, can: can, emulators: binfmt.Dir}
 	if in := s.cfg.InProcess; in != nil && in.Images != nil {
 		images = in.Images
 	}

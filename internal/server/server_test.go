@@ -121,11 +121,11 @@ var programs struct {
 	built map[string][]byte
 }
 
-// build builds a program once for all tests.
-func build(source string) ([]byte, error) {
+// build builds a program for an architecture once for all tests.
+func build(arch, source string) ([]byte, error) {
 	programs.Lock()
 	defer programs.Unlock()
-	if content := programs.built[source]; content != nil {
+	if content := programs.built[arch+source]; content != nil {
 		return content, nil
 	}
 	dir, err := os.MkdirTemp("", "batchbox-test-")
@@ -135,7 +135,7 @@ func build(source string) ([]byte, error) {
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "program")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", program, source)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
@@ -146,14 +146,20 @@ func build(source string) ([]byte, error) {
 	if programs.built == nil {
 		programs.built = map[string][]byte{}
 	}
-	programs.built[source] = content
+	programs.built[arch+source] = content
 	return content, nil
 }
 
 // push builds a program into an image that has nothing else, pushes it and returns the image's reference.
 func (b *bench) push(repository, source string) string {
 	b.Helper()
-	content, err := build(source)
+	return b.pushFor(goruntime.GOARCH, repository, source)
+}
+
+// pushFor is push for an architecture.
+func (b *bench) pushFor(arch, repository, source string) string {
+	b.Helper()
+	content, err := build(arch, source)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -177,7 +183,7 @@ func (b *bench) push(repository, source string) string {
 		b.Fatal(err)
 	}
 	img, err = mutate.ConfigFile(img, &v1.ConfigFile{
-		OS: goruntime.GOOS, Architecture: goruntime.GOARCH, Config: v1.Config{Entrypoint: []string{"/program"}},
+		OS: goruntime.GOOS, Architecture: arch, Config: v1.Config{Entrypoint: []string{"/program"}},
 		RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{must(layer.DiffID())}},
 	})
 	if err != nil {

@@ -161,6 +161,8 @@ func (r *Runtime) Name() string { return Name }
 func (r *Runtime) Capabilities() runtime.Capabilities {
 	c := runtime.Capabilities{
 		Rootfs:           runtime.RootfsArchive,
+		Platform:         "linux/" + goArch(r.info.Architecture),
+		ForeignKernel:    !r.host.Local(),
 		Isolated:         true,
 		MemoryLimit:      r.info.MemoryLimit,
 		CPULimit:         r.info.CPUCfsQuota && !r.options.NoCPUQuota,
