@@ -39,6 +39,8 @@ var rules = []rule{
 	{"internal/batch", nil, none},
 	{"internal/sched", []string{"internal/batch"}, none},
 	{"internal/engine", []string{"internal/batch", "internal/sched", "internal/runtime$"}, none},
+	{"internal/scenario/prog", none, none},
+	{"internal/scenario", []string{"internal/batch"}, none},
 	{"internal/sim", []string{"internal/batch", "internal/sched", "internal/engine", "internal/runtime$"}, none},
 
 	// The wire knows no domain, and services do not know each other.

@@ -63,6 +63,8 @@ type Engine struct {
 	catalog  atomic.Pointer[Catalog]
 	stop     chan struct{}
 	done     chan struct{}
+	// direct: there is no loop, the caller of a method steps; see Stepped.
+	direct bool
 
 	// The rest belongs to the loop.
 	core *Core
@@ -389,6 +391,10 @@ func (e *Engine) look(ctx context.Context, fn func(*Core)) error {
 }
 
 func (e *Engine) send(ctx context.Context, r *request) error {
+	if e.direct {
+		e.settle([]*request{r})
+		return nil
+	}
 	select {
 	case e.requests <- r:
 	case <-e.done:

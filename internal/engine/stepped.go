@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/batch"
 )
 
 // Stepped is an Engine without a loop of its own: its owner says which events make a group and when it is taken. All else is
@@ -22,6 +24,7 @@ func OpenStepped(ctx context.Context, cfg Config) (*Stepped, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.direct = true
 	e.settle(nil)
 	return &Stepped{e}, nil
 }
@@ -45,6 +48,19 @@ func (s *Stepped) Group(events ...Event) []Answer {
 		answers[i] = Answer{r.result, r.err}
 	}
 	return answers
+}
+
+// Do is a group of one event; Submit and Describe are the Engine's, as groups of their own.
+func (s *Stepped) Do(ctx context.Context, ev Event) (any, error) { return s.e.Do(ctx, ev) }
+
+// Submit is Engine.Submit.
+func (s *Stepped) Submit(ctx context.Context, p batch.Partition, spec *batch.Spec) (id string, err error) {
+	return s.e.Submit(ctx, p, spec)
+}
+
+// Describe is Engine.Describe.
+func (s *Stepped) Describe(ctx context.Context, p batch.Partition, ids []batch.JobID) ([]JobView, error) {
+	return s.e.Describe(ctx, p, ids)
 }
 
 // Wake is when a group is due at the latest, if only an empty one; zero for never.
