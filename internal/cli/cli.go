@@ -106,7 +106,7 @@ for real, and a client for it that works against AWS too.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddGroup(&cobra.Group{ID: groupEngine, Title: "The engine:"}, &cobra.Group{ID: groupClient, Title: "Work with an engine, or with AWS:"})
 	root.AddCommand(
-		newServe(s, nil), newStop(s, nil), newDoctor(s, nil),
+		newServe(s, nil), newStop(s, nil), newDoctor(s, nil), newBackup(s, nil), newExport(s, nil),
 		newApply(s, nil), newDestroy(s, nil), newImage(s), newSubmit(s, nil), newJobs(s, nil), newLogs(s, nil), newTerminate(s, nil), newSpot(s, nil), newCheck(s, nil),
 		newVersion(s), newSupervisor(s, nil),
 	)
