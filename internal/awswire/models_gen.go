@@ -96,7 +96,7 @@ func BatchModel() Model {
 	}
 }
 
-// LogsModel is the model of logs as in github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs v1.92.1.
+// LogsModel is the model of logs as in github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs v1.92.2.
 func LogsModel() Model {
 	return Model{
 		Service:      "logs",
@@ -263,7 +263,7 @@ func LogsModel() Model {
 	}
 }
 
-// ECRModel is the model of ecr as in github.com/aws/aws-sdk-go-v2/service/ecr v1.67.5.
+// ECRModel is the model of ecr as in github.com/aws/aws-sdk-go-v2/service/ecr v1.67.6.
 func ECRModel() Model {
 	return Model{
 		Service:      "ecr",
@@ -590,7 +590,7 @@ func IAMModel() Model {
 	}
 }
 
-// STSModel is the model of sts as in github.com/aws/aws-sdk-go-v2/service/sts v1.51.9.
+// STSModel is the model of sts as in github.com/aws/aws-sdk-go-v2/service/sts v1.52.0.
 func STSModel() Model {
 	return Model{
 		Service:   "sts",
