@@ -45,7 +45,7 @@ var rules = []rule{
 
 	// The wire knows no domain, and services do not know each other.
 	{"internal/awswire", []string{"internal/awswire"}, nil},
-	{"internal/api", []string{"internal/awswire", "internal/batch", "internal/engine", "internal/events", "internal/identity", "internal/logstore", "internal/registry", "internal/store$"}, nil},
+	{"internal/api", []string{"internal/awswire", "internal/batch", "internal/engine", "internal/events", "internal/identity", "internal/logstore", "internal/registry", "internal/store$", "internal/taskmeta"}, nil},
 	{"internal/taskmeta", []string{"internal/batch", "internal/engine", "internal/identity", "internal/runtime$", "internal/store$"}, nil},
 	{"internal/identity", []string{"internal/awswire", "internal/batch", "internal/store$"}, nil},
 

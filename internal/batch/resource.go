@@ -66,6 +66,9 @@ func (ce *ComputeEnvironment) IsFargate() bool {
 	return ce.ResourceType == Fargate || ce.ResourceType == FargateSpot
 }
 
+// Cluster is the short name of the ECS cluster that AWS Batch makes for the environment.
+func (ce *ComputeEnvironment) Cluster() string { return "AWSBatch-" + ce.Name + "-" + ce.UUID }
+
 // JobQueue is a job queue. Its JSON is how the store keeps it.
 type JobQueue struct {
 	Name                    string              `json:"name"`

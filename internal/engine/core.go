@@ -105,8 +105,6 @@ type environment struct {
 	tasks int
 }
 
-func (e *environment) cluster() string { return "AWSBatch-" + e.Name + "-" + e.UUID }
-
 // queue is a job queue with its runnable work.
 type queue struct {
 	*batch.JobQueue

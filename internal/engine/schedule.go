@@ -199,7 +199,7 @@ func (c *Core) place(w *work, env *environment) {
 	c.hold(w, env)
 	if w.nodes != nil {
 		w.attempt.addresses = c.takeBlock(j.seq)
-		w.Current = &Attempt{ComputeEnvironment: env.Name, Cluster: env.cluster()}
+		w.Current = &Attempt{ComputeEnvironment: env.Name, Cluster: env.Cluster()}
 		c.move(w, batch.Placed)
 		c.startNodes(w)
 		return

@@ -27,6 +27,8 @@ var partly = map[string]string{
 	"ecr.PutImageScanningConfiguration": "kept and shown; nothing is scanned",
 	"logs.PutMetricFilter":              "kept and shown; there are no metrics",
 	"logs.AssociateKmsKey":              "kept and shown; nothing is encrypted",
+	"ecs.DescribeTasks":                 "a task that has ended is shown for an hour, and not after a restart of the engine",
+	"ecs.ListTasks":                     "a task that has ended is listed for an hour, and not after a restart of the engine",
 	"iam.CreatePolicy":                  "kept, shown and checked for form; policies are not enforced",
 	"iam.PutRolePolicy":                 "kept, shown and checked for form; policies are not enforced",
 }

@@ -12,6 +12,7 @@ import (
 	apibatch "github.com/batchbox/batchbox/internal/api/batch"
 	"github.com/batchbox/batchbox/internal/api/ec2"
 	"github.com/batchbox/batchbox/internal/api/ecr"
+	"github.com/batchbox/batchbox/internal/api/ecs"
 	apievents "github.com/batchbox/batchbox/internal/api/events"
 	"github.com/batchbox/batchbox/internal/api/iam"
 	"github.com/batchbox/batchbox/internal/api/logs"
@@ -32,6 +33,9 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 		func() (*awswire.Service, error) { return s.batchAPI().Service() },
 		func() (*awswire.Service, error) { return logs.New(logs.Options{Store: s.logs, Docs: s.db}) },
 		func() (*awswire.Service, error) { return ec2.New(ec2.Options{Docs: s.db, Now: s.clock.Now}), nil },
+		func() (*awswire.Service, error) {
+			return ecs.New(ecs.Options{Jobs: s.engine, Tasks: s.tasks.service}), nil
+		},
 		func() (*awswire.Service, error) {
 			return ecr.New(ecr.Options{Registry: s.registry, Docs: s.db, Endpoint: s.endpoint()})
 		},

@@ -63,11 +63,13 @@ type Service struct {
 	mu    sync.Mutex
 	tasks map[string]*task // by ECS task id
 	keys  map[string]string
+	ended ended
 }
 
 // task is a task under way.
 type task struct {
 	engine.StartTask
+	created time.Time
 	// Of the containers as they were composed, in the task's order; a task of an earlier engine has what its record tells.
 	containers []container
 
@@ -160,7 +162,7 @@ func (s *Service) add(st engine.StartTask) *task {
 	if t := s.tasks[st.Record.TaskID]; t != nil {
 		return t
 	}
-	t := &task{StartTask: st, containers: make([]container, len(st.Task.Containers)), samples: map[int]*sample{}}
+	t := &task{StartTask: st, created: s.o.Now(), containers: make([]container, len(st.Task.Containers)), samples: map[int]*sample{}}
 	s.tasks[st.Record.TaskID] = t
 	s.keys[st.Key] = st.Record.TaskID
 	return t
@@ -170,8 +172,15 @@ func (s *Service) add(st engine.StartTask) *task {
 func (s *Service) End(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	t := s.tasks[s.keys[key]]
+	if t == nil {
+		return
+	}
 	delete(s.tasks, s.keys[key])
 	delete(s.keys, key)
+	now := s.o.Now()
+	s.ended.add(Known{StartTask: t.StartTask, Created: t.created, Ended: now})
+	s.ended.expire(now)
 }
 
 // Tasks are how many are under way.

@@ -96,7 +96,7 @@ func showEnvironment(p batch.Partition, ce *batch.ComputeEnvironment) computeEnv
 	d := computeEnvironmentDetail{
 		ComputeEnvironmentName: &ce.Name,
 		ComputeEnvironmentArn:  ptr(p.BatchARN(batch.KindComputeEnvironment, ce.Name)),
-		EcsClusterArn:          ptr(p.ARN("ecs", "cluster/AWSBatch-"+ce.Name+"-"+ce.UUID)),
+		EcsClusterArn:          ptr(p.ARN("ecs", "cluster/"+ce.Cluster())),
 		Type:                   &ce.Type, State: &ce.State, Status: &ce.Status, StatusReason: &ce.StatusReason,
 		ComputeResources:           ce.ComputeResources,
 		UpdatePolicy:               ce.UpdatePolicy,
