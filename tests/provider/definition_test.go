@@ -346,7 +346,7 @@ func TestJobDefinition_refusals(t *testing.T) {
 	p := configure(t)
 	_, err := p.batch.RegisterJobDefinition(p.Context(), &batch.RegisterJobDefinitionInput{JobDefinitionName: aws.String(env), Type: types.JobDefinitionTypeContainer,
 		ContainerProperties: &types.ContainerProperties{Image: aws.String("busybox"), Vcpus: aws.Int32(1), Memory: aws.Int32(128)}, RetryStrategy: &types.RetryStrategy{}})
-	p.refused("emptyRetryStrategy, before 5.0", err, "ClientException", "RetryAttempts must be provided with retry strategy.")
+	p.refused("emptyRetryStrategy, before 5.0", err, "ClientException", "Error executing request, Exception : RetryAttempts must be provided with retry strategy")
 	out := must(p.batch.DescribeJobDefinitions(p.Context(), &batch.DescribeJobDefinitionsInput{JobDefinitionName: aws.String(env)}))(p)
 	if len(out.JobDefinitions) != 0 {
 		t.Error("a refused definition is there")

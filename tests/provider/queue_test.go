@@ -3,6 +3,7 @@ package provider_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -325,5 +326,22 @@ func TestDataSources(t *testing.T) {
 	}
 	if _, _, err := p.readQueue("tf_acc_test_unknown"); !errors.Is(err, errGone) {
 		t.Error("an unknown queue is found")
+	}
+}
+
+// TestRegion is the region argument of 6.x: a client in another region, with resources of its own and the account's roles.
+func TestRegion(t *testing.T) {
+	p := configure(t)
+	here, role := p.environments(env)[0], "arn:aws:iam::"+p.account+":role/batch_service"
+	config := p.config.Copy()
+	config.Region = "eu-central-1"
+	there := batch.NewFromConfig(config)
+	described := must(there.DescribeComputeEnvironments(p.Context(), &batch.DescribeComputeEnvironmentsInput{ComputeEnvironments: []string{env}}))(p)
+	if len(described.ComputeEnvironments) != 0 {
+		t.Errorf("seen from another region: %s", *described.ComputeEnvironments[0].ComputeEnvironmentArn)
+	}
+	made := must(there.CreateComputeEnvironment(p.Context(), &batch.CreateComputeEnvironmentInput{ComputeEnvironmentName: aws.String(env), Type: types.CETypeUnmanaged, ServiceRole: &role}))(p)
+	if want := strings.Replace(here, region, "eu-central-1", 1); *made.ComputeEnvironmentArn != want {
+		t.Errorf("made %s, want %s", *made.ComputeEnvironmentArn, want)
 	}
 }

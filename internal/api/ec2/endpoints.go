@@ -75,8 +75,13 @@ type GroupName struct {
 	GroupName *string
 }
 
-// openPolicy is what an endpoint without a policy of its own shows.
-const openPolicy = `{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`
+// openPolicy is what an endpoint without a policy of its own shows: gateways show another text than interfaces.
+func (e *endpoint) openPolicy() string {
+	if e.Gateway {
+		return `{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`
+	}
+	return `{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`
+}
 
 func (e *endpoint) show(t *tx, groups []*group) VPCEndpoint {
 	out := VPCEndpoint{
@@ -166,7 +171,7 @@ func createEndpoint(t *tx, in *createEndpointInput) (*createEndpointOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{VPC: v.ID, Service: *in.ServiceName, Policy: openPolicy, CreatedAt: t.a.now().UnixMilli() / 1000 * 1000}
+	e := &endpoint{VPC: v.ID, Service: *in.ServiceName, CreatedAt: t.a.now().UnixMilli() / 1000 * 1000}
 	switch kind := str(in.VpcEndpointType); kind {
 	case "", "Gateway":
 		if !slices.Contains(gatewayServices, short) {
@@ -184,6 +189,7 @@ func createEndpoint(t *tx, in *createEndpointInput) (*createEndpointOutput, erro
 	default:
 		return nil, unsupported("batchbox has no VPC endpoints of the type %s.", kind)
 	}
+	e.Policy = e.openPolicy()
 	if in.PolicyDocument != nil {
 		if err := e.setPolicy(*in.PolicyDocument); err != nil {
 			return nil, err
@@ -296,7 +302,7 @@ func modifyEndpoint(t *tx, in *modifyEndpointInput) (*done, error) {
 		e.PrivateDNS = *in.PrivateDnsEnabled
 	}
 	if in.ResetPolicy != nil && *in.ResetPolicy {
-		e.Policy = openPolicy
+		e.Policy = e.openPolicy()
 	}
 	if in.PolicyDocument != nil {
 		if err := e.setPolicy(*in.PolicyDocument); err != nil {

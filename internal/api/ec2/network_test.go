@@ -120,7 +120,7 @@ func TestVPCEndpoint(t *testing.T) {
 	read := c.call("DescribeVpcEndpoints", "VpcEndpointId.1", gateway)
 	for path, want := range map[string]string{
 		"vpcEndpointType": "Gateway", "state": "available", "serviceName": s3, "vpcId": vpc, "routeTableIdSet/item": table, "privateDnsEnabled": "false", "tagSet/item/value": "v",
-		"policyDocument": `{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`,
+		"policyDocument": `{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`,
 	} {
 		c.same(path, read.text("vpcEndpointSet/item/"+path), want)
 	}
