@@ -5,7 +5,10 @@ package testenv
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -22,6 +25,51 @@ func program(name string) Need {
 		}
 		return ""
 	}}
+}
+
+// found is a program that has to be looked for among all of its name on PATH, since one that will not do may stand first.
+func found(name string, look func() (path, reason string)) Need {
+	return Need{name: name, miss: func() string { _, reason := look(); return reason }}
+}
+
+// AWS is where the AWS CLI of version 2 is, which the test needs.
+func AWS(t testing.TB) string {
+	t.Helper()
+	Require(t, AWSCLI)
+	path, _ := awsCLI()
+	return path
+}
+
+// PythonWithBoto3 is where a Python is that has boto3, which the test needs.
+func PythonWithBoto3(t testing.TB) string {
+	t.Helper()
+	Require(t, Boto3)
+	path, _ := boto3()
+	return path
+}
+
+var awsCLI = sync.OnceValues(func() (path, reason string) {
+	return look("aws", "is not of version 2", func(out string) bool { return strings.HasPrefix(out, "aws-cli/2") }, "--version")
+})
+
+var boto3 = sync.OnceValues(func() (path, reason string) {
+	return look("python3", "has no boto3", func(out string) bool { return out == "boto3\n" }, "-c", "import boto3; print('boto3')")
+})
+
+// look finds the first program on PATH that answers as it has to.
+func look(name, fault string, good func(out string) bool, args ...string) (path, reason string) {
+	reason = "no " + name + " on PATH"
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path, err := exec.LookPath(filepath.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		if out, err := exec.Command(path, args...).Output(); err == nil && good(string(out)) {
+			return path, ""
+		}
+		reason = path + " " + fault
+	}
+	return "", reason
 }
 
 // The needs.
@@ -45,7 +93,8 @@ var (
 		return ""
 	}}
 	Runc       = program("runc")
-	AWSCLI     = program("aws")
+	AWSCLI     = found("the AWS CLI, version 2", awsCLI)
+	Boto3      = found("boto3", boto3)
 	Terraform  = program("terraform")
 	Shellcheck = program("shellcheck")
 	Chromium   = program("chromium")

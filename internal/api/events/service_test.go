@@ -190,11 +190,11 @@ func TestPutEvents(t *testing.T) {
 // TestAWSCLI does what a user of the AWS CLI does.
 func TestAWSCLI(t *testing.T) {
 	t.Parallel()
-	testenv.Require(t, testenv.AWSCLI)
+	program := testenv.AWS(t)
 	s := start(t)
 	aws := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "aws", append([]string{"--endpoint-url", s.url, "--region", "eu-west-1", "--output", "text", "events"}, args...)...)
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"--endpoint-url", s.url, "--region", "eu-west-1", "--output", "text", "events"}, args...)...)
 		cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=111122223333", "AWS_SECRET_ACCESS_KEY=x", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 		out, err := cmd.CombinedOutput()
 		if err != nil {

@@ -206,7 +206,8 @@ func (b *bench) environ() []string {
 
 func (b *bench) aws(args ...string) string {
 	b.t.Helper()
-	cmd := exec.CommandContext(b.t.Context(), "aws", args...)
+	args = append([]string{"--endpoint-url", b.url}, args...) // read from the environment from version 2.13 on only
+	cmd := exec.CommandContext(b.t.Context(), testenv.AWS(b.t), args...)
 	cmd.Env = b.environ()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -227,14 +228,11 @@ func TestCLI(t *testing.T) {
 	equal(t, "get-log-events", strings.Fields(got), []string{"first", "second"})
 }
 
-// TestTailFollow follows a group with aws logs tail while a container writes, if the CLI at hand has that command.
+// TestTailFollow follows a group with aws logs tail while a container writes.
 func TestTailFollow(t *testing.T) {
 	t.Parallel()
-	testenv.Require(t, testenv.AWSCLI)
+	aws := testenv.AWS(t)
 	b := newBench(t)
-	if out, _ := exec.CommandContext(t.Context(), "aws", "--version").CombinedOutput(); !strings.HasPrefix(string(out), "aws-cli/2") {
-		t.Skipf("needs version 2 of the AWS CLI, which has logs tail: found %s", out)
-	}
 	b.group("/aws/batch/job")
 	key := logstore.StreamKey{Account: account, Region: region, Group: "/aws/batch/job", Stream: "job/default/1"}
 	write := func(messages ...string) {
@@ -243,7 +241,7 @@ func TestTailFollow(t *testing.T) {
 		}
 	}
 	write("one", "two")
-	cmd := exec.CommandContext(t.Context(), "aws", "logs", "tail", "/aws/batch/job", "--follow", "--format", "short")
+	cmd := exec.CommandContext(t.Context(), aws, "--endpoint-url", b.url, "logs", "tail", "/aws/batch/job", "--follow", "--format", "short")
 	cmd.Env = append(b.environ(), "PYTHONUNBUFFERED=1")
 	stdout, err := cmd.StdoutPipe()
 	check(t, err)
@@ -264,10 +262,7 @@ func TestTailFollow(t *testing.T) {
 // TestBoto3 polls a stream as scripts do.
 func TestBoto3(t *testing.T) {
 	t.Parallel()
-	testenv.Require(t, testenv.Python3)
-	if err := exec.CommandContext(t.Context(), "python3", "-c", "import boto3").Run(); err != nil {
-		t.Skip("needs boto3")
-	}
+	python := testenv.PythonWithBoto3(t)
 	b := newBench(t)
 	b.group("g", "s")
 	var want []string
@@ -277,7 +272,8 @@ func TestBoto3(t *testing.T) {
 	}
 	script := `
 import boto3
-logs = boto3.client("logs")
+import os
+logs = boto3.client("logs", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
 token, messages = None, []
 while True:
     more = {"nextToken": token} if token else {}
@@ -294,7 +290,7 @@ except logs.exceptions.ResourceNotFoundException as e:
 print(" ".join(messages))
 print(" ".join(sorted(found, key=int)))
 `
-	cmd := exec.CommandContext(t.Context(), "python3", "-c", script)
+	cmd := exec.CommandContext(t.Context(), python, "-c", script)
 	cmd.Env = b.environ()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
