@@ -73,8 +73,8 @@ var rules = []rule{
 	{"internal/cli", nil, nil},
 	{"tests/crash", none, none},    // tests only
 	{"tests/provider", none, none}, // tests only
-	{"tests/clients", none, none},  // tests only
 	{"tests/clients/gated", []string{"worker"}, none},
+	{"tests/clients", none, none}, // tests only
 	{"tests/bench", []string{"internal/cli/awsclient", "internal/control"}, []string{"github.com/aws/"}},
 	{"internal/events/eventstest", nil, nil}, // for tests
 	{"internal/events", []string{"internal/awswire", "internal/batch", "internal/engine", "internal/events", "internal/store$"}, nil},
