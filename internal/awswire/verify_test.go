@@ -237,6 +237,11 @@ func TestVerifier(t *testing.T) {
 			s.payloadHash = "UNSIGNED-PAYLOAD"
 			s.header = map[string]string{"Content-Type": "application/json", "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD"}
 		}), status: 403, want: "the body must be signed"},
+		{name: "payload signed in chunks", req: with(rest, func(s *signedRequest) {
+			s.payloadHash = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+			s.header = map[string]string{"Content-Type": "application/json", "X-Amz-Content-Sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}
+		}), status: 403, want: "the body must be signed"},
+		{name: "body of unknown length", req: rest, spoil: func(r *http.Request) { r.ContentLength, r.TransferEncoding = -1, []string{"chunked"} }, status: 403, want: "does not match"},
 		{name: "unsigned payload without the header", req: with(rest, func(s *signedRequest) { s.payloadHash = "UNSIGNED-PAYLOAD" }), status: 403, want: "does not match"},
 		{name: "content hash of another body", req: with(rest, func(s *signedRequest) {
 			s.payloadHash = strings.Repeat("0", 64)
