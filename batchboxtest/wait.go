@@ -131,6 +131,6 @@ func (b *Box) Logs(id string) []string {
 // stop signal, and the attempt ends with AWS's reason. Of an array, that is each child that runs.
 func (b *Box) InterruptSpot(id string) {
 	b.t.Helper()
-	_, err := control.InterruptSpot(b.t.Context(), b.URL(), control.SpotInterruptRequest{Job: id})
+	_, err := control.InterruptSpot(b.t.Context(), nil, b.URL(), control.SpotInterruptRequest{Job: id})
 	b.must(err)
 }

@@ -55,6 +55,7 @@ on, and the next engine on the same data directory takes them up again.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.config.Listen, "listen", server.DefaultListen, "`address` to listen on; port 0 picks a free one")
+	addAccessFlags(f, &o.config.Access)
 	f.StringVar(&o.config.DataDir, "data-dir", "", "`directory` for all state; $XDG_STATE_HOME/batchbox or ~/.local/state/batchbox without it")
 	f.BoolVar(&o.config.Ephemeral, "ephemeral", false, "keep state in a temporary directory, and remove it and end all jobs in the end")
 	f.StringVar(&o.config.Account, "account-id", server.DefaultAccount, "`account` of callers whose access key is no account (twelve digits)")
@@ -133,13 +134,14 @@ func (o *serveOptions) logger() (*slog.Logger, error) {
 }
 
 // ready tells the user, or the process that has detached this one, where the engine is.
-func (o *serveOptions) ready(url string) {
+func (o *serveOptions) ready(e control.Engine) {
 	if o.readyFD < 0 {
-		fmt.Fprintln(o.streams.Out, url)
+		fmt.Fprintln(o.streams.Out, e.URL)
+		tellTLS(o.streams.Err, e)
 		return
 	}
 	f := os.NewFile(uintptr(o.readyFD), "ready")
-	fmt.Fprintln(f, url)
+	fmt.Fprintln(f, e.URL)
 	f.Close()
 }
 
@@ -191,6 +193,9 @@ func detach(ctx context.Context, o *serveOptions) (err error) {
 	if stop() && len(url) > 0 {
 		_, err := o.streams.Out.Write(url)
 		fmt.Fprintf(o.streams.Err, "engine %d runs at %s\nits log: %s\nto stop it: batchbox stop --data-dir %s\n", child.Process.Pid, bytes.TrimSpace(url), path, dir)
+		if e, err := control.Read(dir); err == nil {
+			tellTLS(o.streams.Err, e)
+		}
 		return errors.Join(err, child.Process.Release())
 	}
 	waited := child.Wait()

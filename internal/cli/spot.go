@@ -78,7 +78,7 @@ func spotInterrupt(ctx context.Context, o *spotOptions) error {
 	}
 	for _, job := range o.jobs {
 		ask.Job = job
-		n, err := control.InterruptSpot(ctx, aws.ToString(cfg.BaseEndpoint), ask)
+		n, err := control.InterruptSpot(ctx, signer{cfg}, aws.ToString(cfg.BaseEndpoint), ask)
 		if err != nil {
 			return err
 		}

@@ -6,12 +6,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,11 +23,15 @@ import (
 	"time"
 )
 
-// The paths on the engine's listener.
+// The paths on the engine's listener. All of batchbox's own begin with Prefix.
 const (
+	Prefix       = "/_batchbox/"
 	HealthPath   = "/_batchbox/health"
 	ShutdownPath = "/_batchbox/shutdown"
 )
+
+// SigningName is the service that requests for these paths are signed for, where an engine verifies signatures.
+const SigningName = "batchbox"
 
 const fileName = "engine.json"
 
@@ -31,9 +39,15 @@ const fileName = "engine.json"
 type Engine struct {
 	PID int `json:"pid"`
 	// URL is the endpoint for clients, such as http://127.0.0.1:4566.
-	URL     string    `json:"url"`
-	Version string    `json:"version"`
-	Started time.Time `json:"started"`
+	URL     string `json:"url"`
+	Version string `json:"version"`
+	// Address is host:port of the listener as this machine reaches it, and Certificate the SHA-256 of its certificate in
+	// hexadecimal, by which it is known; both are empty without TLS. CA is the file of the authority to be trusted by other
+	// clients, if the engine has made the certificate itself.
+	Address     string    `json:"address,omitempty"`
+	Certificate string    `json:"certificate,omitempty"`
+	CA          string    `json:"ca,omitempty"`
+	Started     time.Time `json:"started"`
 	// Token proves to the engine that the caller can read the file.
 	Token string `json:"token"`
 }
@@ -102,7 +116,7 @@ func (e Engine) Shutdown(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+e.Token)
-	res, err := client.Do(req)
+	res, err := e.client().Do(req)
 	if err != nil {
 		return err
 	}
@@ -117,13 +131,38 @@ func (e Engine) Shutdown(ctx context.Context) error {
 // client goes through no proxy: the engine is on this machine.
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
+// client reaches an engine with TLS at its address, by whatever name its certificate is for: the engine's file, which only
+// its user can write, says which certificate that is.
+func (e Engine) client() *http.Client {
+	if e.Certificate == "" {
+		return client
+	}
+	var d net.Dialer
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, network, e.Address)
+		},
+		TLSClientConfig: &tls.Config{
+			InsecureSkipVerify: true, // in favour of what follows
+			VerifyConnection: func(c tls.ConnectionState) error {
+				sum := sha256.Sum256(c.PeerCertificates[0].Raw)
+				if hex.EncodeToString(sum[:]) != e.Certificate {
+					return fmt.Errorf("who answers at %s has not the engine's certificate", e.Address)
+				}
+				return nil
+			},
+		},
+	}}
+}
+
 // Healthy says whether the engine answers.
 func (e Engine) Healthy(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(e.URL, "/")+HealthPath, http.NoBody)
 	if err != nil {
 		return err
 	}
-	res, err := client.Do(req)
+	res, err := e.client().Do(req)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ const (
 type Config struct {
 	// Listen is the address for clients, host:port; port 0 picks a free one.
 	Listen string
+	// Access says who may use it.
+	Access AccessConfig
 	// DataDir keeps everything. With Ephemeral it is a temporary directory, removed at the end, and the containers end with
 	// the engine.
 	DataDir   string
@@ -68,8 +70,8 @@ type Config struct {
 	// Version is shown by the health page.
 	Version string
 	Logger  *slog.Logger
-	// Ready, if set, is called with the endpoint's URL when clients can connect.
-	Ready func(url string)
+	// Ready, if set, is called when clients can connect.
+	Ready func(control.Engine)
 }
 
 func (c *Config) setDefaults() error {
@@ -115,22 +117,10 @@ func (c *Config) setDefaults() error {
 	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream), c.checkInProcess(), c.Retention.setDefaults()); err != nil {
 		return err
 	}
-	if err := c.checkListen(); err != nil {
+	if err := c.checkAccess(); err != nil {
 		return err
 	}
 	return c.checkDataDir()
-}
-
-// checkListen allows loopback addresses only: the API starts programs, and nothing else guards it yet.
-func (c *Config) checkListen() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return fmt.Errorf("listen address %q: %w", c.Listen, err)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("listen address %q is not on the loopback: whoever reaches the API can start programs on this machine", c.Listen)
 }
 
 func (c *Config) checkDataDir() (err error) {
@@ -165,4 +155,5 @@ func (d layout) registry() string   { return filepath.Join(string(d), "registry"
 func (d layout) images() string     { return filepath.Join(string(d), "images") }
 func (d layout) containers() string { return filepath.Join(string(d), "containers") }
 func (d layout) volumes() string    { return filepath.Join(string(d), "volumes") }
+func (d layout) tls() string        { return filepath.Join(string(d), "tls") }
 func (d layout) supervisor() string { return filepath.Join(string(d), "supervisor") }

@@ -92,6 +92,13 @@ func (s *Server) interruptSpot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := s.defaults()
+	if account := callerAccount(r.Context()); account != "" {
+		if req.Account != "" && req.Account != account {
+			http.Error(w, "the access key is account "+account+"'s, and the job account "+req.Account+"'s", http.StatusForbidden)
+			return
+		}
+		p.Account = account
+	}
 	if req.Account != "" {
 		p.Account = req.Account
 	}

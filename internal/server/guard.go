@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Guard stands before everything on a loopback listener, where no signature is asked for, and lets nothing pass that a web
-// page in the user's browser could have sent:
+// Guard stands before everything on a listener, above all on the loopback, where no signature is asked for, and lets nothing
+// pass that a web page in the user's browser could have sent:
 //
 //   - A request whose Host is not a name of this machine's loopback. It is how a page whose own DNS name has been pointed at
 //     127.0.0.1 (DNS rebinding) shows, since the browser then takes the page and the engine for one site. Names below
@@ -28,6 +28,9 @@ type Guard struct {
 	Next http.Handler
 	// Hosts are further names to accept in Host, in lower case, without port; "*.example.test" is every name below it.
 	Hosts []string
+	// AnyAddress accepts every IP address in Host: a listener that others reach can not know them all, and a page that was
+	// served from an address is no other than this listener's.
+	AnyAddress bool
 	// Logger gets a warning for each request refused; nil is slog.Default().
 	Logger *slog.Logger
 }
@@ -65,9 +68,14 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refusal is the sentence that refuses r, "" if r may pass.
 func (g *Guard) refusal(r *http.Request) string {
 	if !g.knowsHost(r.Host) {
+		if g.AnyAddress {
+			return "The request was sent to the host " + strconv.Quote(r.Host) + ", which is no name of this engine. It answers the names of " +
+				"its certificate, localhost and IP addresses only, so that no web page can reach it under a name of its own; " +
+				"batchbox serve --tls-host adds a name."
+		}
 		return "The request was sent to the host " + strconv.Quote(r.Host) + ", which is no loopback name. " +
 			"This address answers localhost, names below .localhost, 127.0.0.0/8 and [::1] only, so that no web page can reach it " +
-			"under a name of its own; start batchbox with that host allowed if it is yours."
+			"under a name of its own."
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	origin := r.Header.Get("Origin")
@@ -99,7 +107,7 @@ func (g *Guard) knowsHost(hostport string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
+	if ip, err := netip.ParseAddr(host); err == nil && (g.AnyAddress || ip.Unmap().IsLoopback()) {
 		return true
 	}
 	for _, allowed := range g.Hosts {

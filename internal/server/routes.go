@@ -2,10 +2,12 @@ package server
 
 import (
 	"encoding/json"
+	"io"
 	"log"
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -57,7 +59,7 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 	}
 	return awswire.NewMux(awswire.Options{
 		Services: services, DefaultAccount: s.cfg.Account, DefaultRegion: s.cfg.Region, Logger: s.cfg.Logger,
-		Fallback: fallback, Others: s.others(),
+		Fallback: fallback, Others: s.others(), Verifier: s.verifier(),
 	})
 }
 
@@ -87,25 +89,60 @@ func (s *Server) others() http.Handler {
 // handler is everything on the clients' listener: AWS, and what is not AWS's: batchbox's own pages and the registry.
 func (s *Server) handler(token string) (http.Handler, error) {
 	own := http.NewServeMux()
-	own.HandleFunc(control.HealthPath, s.health)
+	own.HandleFunc(control.HealthPath, func(w http.ResponseWriter, r *http.Request) {
+		s.health(w, r, s.keys == nil || bearsToken(r, token))
+	})
 	own.Handle(control.ShutdownPath, control.ShutdownHandler(token, func() { s.askOnce.Do(func() { close(s.asked) }) }))
 	own.Handle(events.StreamPath, s.events)
 	own.HandleFunc(control.SpotInterruptPath, s.interruptSpot)
-	images := s.registry.Handler(registry.HandlerOptions{Endpoint: s.endpoint()})
+	images := s.registry.Handler(registry.HandlerOptions{Endpoint: s.endpoint(), RequireAuth: s.keys != nil})
 	own.Handle("/v2", images)
 	own.Handle("/v2/", images)
 	var err error
-	if s.mux, err = s.aws(s.orUpstream(own)); err != nil {
+	if s.mux, err = s.aws(s.protect(own, s.orUpstream(own), token)); err != nil {
 		return nil, err
 	}
-	return &Guard{Next: s.mux, Logger: s.cfg.Logger}, nil
+	pages := s.protect(own, own, token)
+	// What is signed for AWS's services goes by its signature, wherever its path leads; what is below control.Prefix is ours.
+	all := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, control.Prefix) {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+	g := &Guard{Next: all, Hosts: s.listener.hosts, AnyAddress: s.listener.exposed, Logger: s.cfg.Logger}
+	if s.listener.clients == nil {
+		return g, nil
+	}
+	return s.listener.clients.limit(g, s.refuseTooMany), nil
 }
 
-// health says that the engine answers, and which one it is.
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+// refuseTooMany answers a client that makes more requests than it may, each kind in its own form.
+func (s *Server) refuseTooMany(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, control.Prefix):
+		http.Error(w, "too many requests", http.StatusTooManyRequests)
+	case r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/"):
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusTooManyRequests)
+		// https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes
+		_, _ = io.WriteString(w, `{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}`)
+	default:
+		s.mux.Throttle(w, r)
+	}
+}
+
+// health says that the engine answers, and which one it is to who may know.
+func (s *Server) health(w http.ResponseWriter, r *http.Request, known bool) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "GET tells the engine's health", http.StatusMethodNotAllowed)
+		return
+	}
+	if !known {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n") // the client has gone, or it has not
 		return
 	}
 	body, err := json.Marshal(struct {

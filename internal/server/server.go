@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/events"
 	"github.com/batchbox/batchbox/internal/events/rules"
+	"github.com/batchbox/batchbox/internal/identity"
 	"github.com/batchbox/batchbox/internal/image"
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/logstore/index"
@@ -31,9 +30,9 @@ import (
 
 // Server is a running engine with its services.
 type Server struct {
-	cfg Config
-	dir layout
-	url string
+	cfg  Config
+	dir  layout
+	keys *identity.KeyFile // nil where signatures are not verified
 
 	clock Clock
 
@@ -52,9 +51,11 @@ type Server struct {
 	runtime  RuntimeStatus
 	mux      *awswire.Mux
 	upstream *upstream // nil if there is none
-	listener net.Listener
+	listener *door
 	http     *http.Server
-	withdraw func() error
+	// announced is what the engine's file says, and withdraw removes it.
+	announced control.Engine
+	withdraw  func() error
 
 	background sync.WaitGroup
 	end        context.CancelFunc // of background
@@ -93,12 +94,11 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if s.lock, err = dirlock.Acquire(cfg.DataDir, time.Now()); err != nil {
 		return nil, err
 	}
-	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("listen address %s: %w (another engine? --listen 127.0.0.1:0 picks a free port)", cfg.Listen, err)
+	if err := s.openAccess(); err != nil {
+		return nil, err
 	}
-	s.url = fmt.Sprintf("http://127.0.0.1:%d", portOf(s.listener))
-	if host, _, _ := net.SplitHostPort(s.listener.Addr().String()); strings.Contains(host, ":") {
-		s.url = fmt.Sprintf("http://[%s]:%d", host, portOf(s.listener))
+	if s.listener, err = openDoor(&cfg, s.dir, time.Now()); err != nil {
+		return nil, err
 	}
 	if err := s.openUpstream(); err != nil {
 		return nil, err
@@ -113,13 +113,13 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	if cfg.Ready != nil {
-		cfg.Ready(s.url)
+		cfg.Ready(s.announced)
 	}
 	return s, nil
 }
 
 // URL is the endpoint for clients.
-func (s *Server) URL() string { return s.url }
+func (s *Server) URL() string { return s.listener.url() }
 
 // Operations lists every operation of every service, provided or refused.
 func (s *Server) Operations() []awswire.OperationInfo { return s.mux.Operations() }
@@ -135,7 +135,7 @@ func (s *Server) defaults() batch.Partition {
 }
 
 func (s *Server) endpoint() registry.Endpoint {
-	return registry.Endpoint{Host: strings.TrimPrefix(s.url, "http://")}
+	return s.listener.endpoint()
 }
 
 func (s *Server) openStores(ctx context.Context) (err error) {
@@ -250,14 +250,14 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 
 // serve opens the listener to clients.
 func (s *Server) serve() error {
-	announced, withdraw, err := control.Announce(string(s.dir), control.Engine{
-		PID: os.Getpid(), URL: s.url, Version: s.cfg.Version, Started: time.Now(),
-	})
+	var err error
+	s.announced, s.withdraw, err = control.Announce(string(s.dir), s.listener.announcement(control.Engine{
+		PID: os.Getpid(), Version: s.cfg.Version, Started: time.Now(),
+	}))
 	if err != nil {
 		return err
 	}
-	s.withdraw = withdraw
-	handler, err := s.handler(announced.Token)
+	handler, err := s.handler(s.announced.Token)
 	if err != nil {
 		return err
 	}
@@ -268,18 +268,13 @@ func (s *Server) serve() error {
 	ctx, s.end = context.WithCancel(context.Background())
 	s.background.Go(func() { s.registry.Run(ctx) })
 	s.background.Go(func() { s.runRetention(ctx) })
-	s.http = &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          httpLog(s.cfg.Logger),
-	}
+	s.http = s.listener.newHTTP(s, handler)
 	if err := s.runEvents(ctx); err != nil {
 		return err
 	}
 	s.serveTasks(s.mux)
 	s.background.Go(func() {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.listener.serve(s.http); !errors.Is(err, http.ErrServerClosed) {
 			s.cfg.Logger.Error("the listener failed", "error", err)
 			s.askOnce.Do(func() { close(s.asked) })
 		}

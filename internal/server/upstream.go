@@ -48,7 +48,7 @@ func (s *Server) openUpstream() error {
 	if err != nil {
 		return err
 	}
-	if target.Host == strings.TrimPrefix(s.url, "http://") {
+	if target.Host == s.listener.host {
 		return fmt.Errorf("upstream %s is this engine itself", s.cfg.Upstream)
 	}
 	s.upstream = newUpstream(target, s.cfg.Logger, func(w http.ResponseWriter, r *http.Request, e *awswire.Error) { s.mux.Refuse(w, r, e) })

@@ -84,7 +84,7 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	if cfg.Region == "" {
 		cfg.Region = DefaultRegion
 	}
-	cfg.HTTPClient = localHTTP()
+	cfg.HTTPClient = localHTTP(cfg.HTTPClient)
 	// The instance metadata service is the last link of the SDK's chain of credentials, and on a machine without one it is
 	// missed only after a second and more.
 	without, err := config.LoadDefaultConfig(ctx, append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))...)
@@ -105,15 +105,20 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 // it is for tests. The account is a number of twelve digits.
 func For(url, account, region string) aws.Config {
 	cfg := aws.Config{
-		Region: region, BaseEndpoint: &url, HTTPClient: localHTTP(),
+		Region: region, BaseEndpoint: &url, HTTPClient: localHTTP(nil),
 		Credentials: credentials.NewStaticCredentialsProvider(account, MadeUp, ""),
 	}
 	setRetries(&cfg, 0)
 	return cfg
 }
 
-func localHTTP() *http.Client {
-	transport := awshttp.NewBuildableClient().GetTransport()
+// localHTTP is the client for an engine nearby. from is the SDK's, which may know an authority of the user's (AWS_CA_BUNDLE).
+func localHTTP(from aws.HTTPClient) *http.Client {
+	base, ok := from.(*awshttp.BuildableClient)
+	if !ok {
+		base = awshttp.NewBuildableClient()
+	}
+	transport := base.GetTransport()
 	transport.MaxIdleConnsPerHost = 64 // clients that work side by side keep their connections
 	return &http.Client{Transport: sdkhttp.Transport(transport)}
 }
