@@ -89,7 +89,7 @@ func (r *rig) stream(id string) string {
 // TestRetentionBySize: a store that holds too much loses the jobs submitted first.
 func TestRetentionBySize(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "process", "", "--keep-jobs-size", "1MiB", "--keep-interval", "20ms")
+	r := newRig(t, "process", "", "--keep-jobs-size", "640KiB", "--keep-interval", "20ms")
 	r.start()
 	r.stack(1)
 	first := r.run("first", "exit", "0")
@@ -97,9 +97,9 @@ func TestRetentionBySize(t *testing.T) {
 	var last string
 	for i := 0; !r.gone(first); i++ {
 		if i == 500 {
-			t.Fatal("jobs of 10 MB in all have ended, and the first of them is there")
+			t.Fatal("jobs of 3 MB in all have ended, and the first of them is there")
 		}
-		last = r.run("fills", "print", strings.Repeat("x", 20<<10))
+		last = r.run("fills", "print", strings.Repeat("x", 7<<10))
 		r.finish(last)
 	}
 	if r.gone(last) {

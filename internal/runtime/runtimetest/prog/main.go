@@ -101,6 +101,15 @@ func main() {
 		time.Sleep(time.Duration(number(args[2])) * time.Millisecond)
 	case "record": // FILE LINES MS: adds START to the file with the job's id and attempt, writes so many numbered lines, half of them after so many milliseconds, and adds END
 		record(args[0], number(args[1]), time.Duration(number(args[2]))*time.Millisecond)
+	case "await": // FILE: writes "ready", waits until the file is there, and writes "done"
+		fmt.Println("ready")
+		for {
+			if _, err := os.Stat(args[0]); err == nil {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		fmt.Println("done")
 	case "fork-bomb": // starts itself twice without end, and those start themselves twice
 		for {
 			for range 2 {
