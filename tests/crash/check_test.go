@@ -127,7 +127,7 @@ func (s *siege) leftAfterStop() {
 	s.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		left := slices.Concat(s.leftProcesses(), s.leftMounts(), s.leftGroups(), s.leftContainers())
+		left := slices.Concat(s.leftProcesses(), s.leftMounts(), s.leftGroups(), s.leftContainers(), s.leftInDocker())
 		if len(left) == 0 {
 			return
 		}
@@ -161,6 +161,16 @@ func (s *siege) leftMounts() (left []string) {
 		if strings.Contains(line, s.dir) || strings.Contains(line, s.label()) {
 			left = append(left, "mount "+strings.TrimSpace(line))
 		}
+	}
+	return left
+}
+
+func (s *siege) leftInDocker() (left []string) {
+	if s.runtime != "docker" {
+		return nil
+	}
+	for _, id := range s.dockerContainers() {
+		left = append(left, "Docker's container "+id)
 	}
 	return left
 }

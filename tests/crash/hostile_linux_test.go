@@ -13,7 +13,17 @@ import (
 // TestHostile: jobs that do harm end where their limits are, and neither the engine nor their neighbours notice. What loads
 // the machine for a minute, the fork bomb among it, is for CI and BATCHBOX_CRASH_HOSTILE=1.
 func TestHostile(t *testing.T) {
-	r := newRig(t, "native", "")
+	t.Parallel()
+	for _, runtime := range []string{"native", "docker"} { // process does not contain
+		t.Run(runtime, func(t *testing.T) {
+			t.Parallel()
+			hostile(t, runtime)
+		})
+	}
+}
+
+func hostile(t *testing.T, runtime string) {
+	r := newRig(t, runtime, "")
 	if err := os.WriteFile(r.shared+"/ledger", nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -29,16 +39,15 @@ func TestHostile(t *testing.T) {
 	}
 	running := func(j *job) bool { return j.Status == "RUNNING" }
 
-	var forks string
+	var forks, deaf string
 	if long {
-		forks = r.run("forks", "fork-bomb")
+		forks, deaf = r.run("forks", "fork-bomb"), r.run("deaf", "ignore") // which AWS gives 30 s
 		r.await(forks, "RUNNING", running)
 	}
 	hog := r.run("hog", "hog", "1000")
 	oneLine := r.run("one-line", "flood", fmt.Sprint(flood), "0")
 	files := r.run("files", "files", "/tmp", fmt.Sprint(many))
 	daemons := r.run("daemons", "leave", "session")
-	deaf := r.run("deaf", "ignore")
 	neighbour, err := r.submit("neighbours", 8, "record", r.inside("ledger"), fmt.Sprint(linesEach), "20")
 	if err != nil {
 		t.Fatal(err)
@@ -87,17 +96,17 @@ func TestHostile(t *testing.T) {
 	if written != flood {
 		t.Errorf("of a line of %d bytes %d are in the log", flood, written)
 	}
-	r.await(deaf, "RUNNING", running)
 	r.checkMemory()
-	r.must("/v1/terminatejob", object{"jobId": deaf, "reason": "harm"}, nil)
-	if !long {
-		return // AWS gives what ignores SIGTERM 30 s
+	if long {
+		r.await(deaf, "RUNNING", running)
+		for _, id := range []string{forks, deaf} {
+			r.must("/v1/terminatejob", object{"jobId": id, "reason": "harm"}, nil)
+		}
+		if j := r.finish(forks); j.Status != "FAILED" { // it may have ended itself, for want of threads
+			t.Errorf("the fork bomb is %s: %s", j.Status, j.StatusReason)
+		}
+		fails(deaf, "what ignores SIGTERM", "", 137)
 	}
-	r.must("/v1/terminatejob", object{"jobId": forks, "reason": "harm"}, nil)
-	if j := r.finish(forks); j.Status != "FAILED" { // it may have ended itself, for want of threads
-		t.Errorf("the fork bomb is %s: %s", j.Status, j.StatusReason)
-	}
-	fails(deaf, "what ignores SIGTERM", "", 137)
 	s := siege{rig: r}
 	s.left()
 	r.stop()

@@ -53,6 +53,7 @@ type rig struct {
 	runtime string
 	flags   []string
 	mark    string // is in the environment of every job
+	image   string // what Docker calls the image, under its runtime
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -65,8 +66,11 @@ var runtimes = []string{"process", "native"}
 
 func needs(t testing.TB, runtime string) {
 	t.Helper()
-	if runtime == "native" {
+	switch runtime {
+	case "native":
 		testenv.Require(t, testenv.Linux, testenv.Root)
+	case "docker":
+		testenv.Require(t, testenv.Linux, testenv.Docker)
 	}
 }
 
@@ -90,6 +94,14 @@ func newRig(t testing.TB, runtime, dir string, flags ...string) *rig {
 	}
 	t.Cleanup(func() {
 		r.killAll()
+		if runtime == "docker" {
+			for _, id := range r.dockerContainers() {
+				_ = exec.Command("docker", "rm", "-f", id).Run() // it may be going
+			}
+			if out, err := exec.Command("docker", "image", "rm", "-f", r.image).CombinedOutput(); err != nil && r.image != "" {
+				t.Errorf("remove the image: %v\n%s", err, out)
+			}
+		}
 		if t.Failed() {
 			r.show()
 		}
@@ -248,6 +260,16 @@ func (r *rig) killAll() {
 	}
 }
 
+// dockerContainers are the ids of the containers that Docker has of this directory's supervisors.
+func (r *rig) dockerContainers() []string {
+	r.Helper()
+	out, err := exec.Command("docker", "ps", "--all", "--quiet", "--filter", "label=batchbox.owner="+filepath.Join(r.dir, "supervisor")).Output()
+	if err != nil {
+		r.Fatalf("docker ps: %v", err)
+	}
+	return strings.Fields(string(out))
+}
+
 // refused is an answer that is an error.
 type refused struct {
 	status int
@@ -370,6 +392,11 @@ func (r *rig) push() {
 	if err != nil {
 		r.Fatal(err)
 	}
+	digest, err := img.Digest()
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.image = "batchbox.local/image:" + digest.Hex
 	ref, err := name.ParseReference(strings.TrimPrefix(r.endpoint(), "http://") + "/crash:latest")
 	if err != nil {
 		r.Fatal(err)
