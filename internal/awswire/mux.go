@@ -20,14 +20,17 @@ const defaultMaxBody = 1 << 20
 // Options make a Mux.
 type Options struct {
 	Services []*Service
-	// DefaultAccount (twelve digits) is whose an unsigned request is, and one whose access key id is no account id.
-	// DefaultRegion is where an unsigned request works.
+	// DefaultAccount (twelve digits) is whose an unsigned request is, and one whose access key id is neither an account id nor
+	// known to Sessions. DefaultRegion is where an unsigned request works.
 	DefaultAccount, DefaultRegion string
 	// Logger gets a debug record for each request and a warning with the cause for each answer of 500 and above. Nil is
 	// slog.Default().
 	Logger *slog.Logger
 	// Verifier checks signatures; nil lets every request through as what it claims to be.
 	Verifier *Verifier
+	// Sessions knows the temporary credentials that were issued here: where signatures are not verified, it says whose a
+	// request is. A key it does not know is the default account's. Nil knows none.
+	Sessions Credentials
 	// Fallback gets the requests that are not AWS's. They are not verified. Nil answers them with an error.
 	Fallback http.Handler
 	// Others gets the requests for AWS services that are not among Services, with their bodies unread. With a Verifier,

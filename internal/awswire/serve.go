@@ -105,11 +105,13 @@ func (x *exchange) serve(body []byte) {
 			return
 		}
 	}
+	authenticate := x.attribute
 	if x.m.opts.Verifier != nil {
-		if err := x.verify(body); err != nil {
-			x.fail(err)
-			return
-		}
+		authenticate = func() *Error { return x.verify(body) }
+	}
+	if err := authenticate(); err != nil {
+		x.fail(err)
+		return
 	}
 	if refusal != nil {
 		x.fail(refusal)

@@ -130,8 +130,8 @@ func Op[In, Out any](name string, handler func(ctx context.Context, c *Call, in 
 type Call struct {
 	Service, Operation string
 	RequestID          string
-	// Account and Region are the partition the caller works in: the account of the access key (twelve digits) or the
-	// engine's default; the region of the signature's scope or the engine's default.
+	// Account and Region are the partition the caller works in: the account of the access key (twelve digits), of a session's
+	// credentials, or the engine's default; the region of the signature's scope or the engine's default.
 	Account, Region string
 	// AccessKeyID is the key that signed, "" for an unsigned request. Verified says whether the signature was checked.
 	AccessKeyID  string

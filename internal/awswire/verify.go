@@ -77,6 +77,36 @@ func (x *exchange) verify(body []byte) *Error {
 	return nil
 }
 
+// attribute finds the account of a request whose signature is not verified: a session's, by its key and token.
+func (x *exchange) attribute() *Error {
+	s := x.sig
+	if s == nil || s.SessionToken == "" || x.m.opts.Sessions == nil || IsAccount(s.AccessKeyID) || x.op != nil && x.op.Unsigned {
+		return nil
+	}
+	cred, p := lookup(x.r.Context(), x.m.opts.Sessions, s)
+	switch {
+	case p == nil:
+		x.call.Account = cred.Account
+	case p.cause != nil || p.fault != authUnknownKey:
+		return x.refuseSignature(p)
+	}
+	return nil
+}
+
+// lookup finds the key of a signature.
+func lookup(ctx context.Context, known Credentials, s *Signature) (Credential, *authProblem) {
+	cred, err := known.Lookup(ctx, s.AccessKeyID, s.SessionToken)
+	switch {
+	case errors.Is(err, ErrExpiredToken):
+		return cred, &authProblem{fault: authExpiredToken, text: "The security token included in the request is expired"}
+	case errors.Is(err, ErrUnknownKey):
+		return cred, &authProblem{fault: authUnknownKey, text: "The security token included in the request is invalid."}
+	case err != nil:
+		return cred, &authProblem{cause: fmt.Errorf("look up access key %s: %w", s.AccessKeyID, err)}
+	}
+	return cred, nil
+}
+
 func (x *exchange) refuseSignature(p *authProblem) *Error {
 	switch {
 	case p.cause != nil:
@@ -118,14 +148,9 @@ func (v *Verifier) check(r *http.Request, s *Signature, parseErr error, payload 
 		// It says what the request does.
 		return refuse(authIncomplete, "'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.")
 	}
-	cred, err := v.Credentials.Lookup(r.Context(), s.AccessKeyID, s.SessionToken)
-	switch {
-	case errors.Is(err, ErrExpiredToken):
-		return refuse(authExpiredToken, "The security token included in the request is expired")
-	case errors.Is(err, ErrUnknownKey):
-		return refuse(authUnknownKey, "The security token included in the request is invalid.")
-	case err != nil:
-		return Credential{}, &authProblem{cause: fmt.Errorf("look up access key %s: %w", s.AccessKeyID, err)}
+	cred, p := lookup(r.Context(), v.Credentials, s)
+	if p != nil {
+		return Credential{}, p
 	}
 	now := time.Now
 	if v.Now != nil {

@@ -397,3 +397,29 @@ func FuzzParseSignature(f *testing.F) {
 		}
 	})
 }
+
+// TestSessions: where signatures are not verified, issued credentials say whose a request is.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	m := goldenMux(t, func(o *Options) { o.Sessions = testKeys })
+	for name, tt := range map[string]struct{ key, token, want string }{
+		"session":         {"ASIASHORT", "tok/+=", "<Account>444455556666</Account>"},
+		"another's token": {"ASIASHORT", "other", "<Account>000000000000</Account>"},
+		"no token":        {"ASIASHORT", "", "<Account>000000000000</Account>"},
+		"account":         {"123456789012", "tok", "<Account>123456789012</Account>"},
+		"unknown":         {"ASIAELSEWHERE", "tok", "<Account>000000000000</Account>"},
+		"expired":         {"ASIAEXPIRED", "tok", "<Code>ExpiredToken</Code>"},
+		"broken":          {"AKIABROKEN", "tok", "<Type>Receiver</Type>"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("Action=GetCallerIdentity&Version=2011-06-15"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Amz-Date", "20261123T180000Z")
+		r.Header.Set("X-Amz-Security-Token", tt.token)
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+tt.key+"/20261123/eu-west-1/sts/aws4_request, SignedHeaders=host, Signature=00")
+		w := httptest.NewRecorder()
+		m.ServeHTTP(w, r)
+		if answer := w.Body.String(); !strings.Contains(answer, tt.want) {
+			t.Errorf("%s: %d %s\nlacks %s", name, w.Code, answer, tt.want)
+		}
+	}
+}

@@ -30,6 +30,7 @@ func (s *Server) batchAPI() *apibatch.API { return apibatch.New(s.engine, s.cfg.
 
 // aws makes the mux of all AWS services; what is not theirs goes to fallback.
 func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
+	sessions := identity.NewSessions(s.db, s.clock.Now)
 	var services []*awswire.Service
 	for _, make := range []func() (*awswire.Service, error){
 		func() (*awswire.Service, error) { return s.batchAPI().Service() },
@@ -47,7 +48,7 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 		func() (*awswire.Service, error) { return iam.New(iam.Options{Docs: s.db, Now: s.clock.Now}) },
 		func() (*awswire.Service, error) {
 			return sts.New(sts.Options{
-				Docs: s.db, Now: s.clock.Now, Sessions: identity.NewSessions(s.db, s.clock.Now), Tokens: identity.NewTokenVerifier(s.db, nil),
+				Docs: s.db, Now: s.clock.Now, Sessions: sessions, Tokens: identity.NewTokenVerifier(s.db, nil),
 			})
 		},
 	} {
@@ -59,7 +60,7 @@ func (s *Server) aws(fallback http.Handler) (*awswire.Mux, error) {
 	}
 	return awswire.NewMux(awswire.Options{
 		Services: services, DefaultAccount: s.cfg.Account, DefaultRegion: s.cfg.Region, Logger: s.cfg.Logger,
-		Fallback: fallback, Others: s.others(), Verifier: s.verifier(),
+		Fallback: fallback, Others: s.others(), Verifier: s.verifier(), Sessions: sessions,
 	})
 }
 

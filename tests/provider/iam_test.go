@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/batch"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -40,6 +42,30 @@ func TestStartUp(t *testing.T) {
 	}
 	if platforms := p.call("DescribeAccountAttributes", "AttributeName.1", "supported-platforms").text("accountAttributeSet/item/attributeValueSet/item/attributeValue"); platforms != "VPC" {
 		t.Errorf("supported platforms: %s", platforms)
+	}
+}
+
+// TestStartUp_assumeRole is a provider with an assume_role block: what it makes is in the role's account.
+func TestStartUp_assumeRole(t *testing.T) {
+	p := configure(t)
+	other := newProvider(t)
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"` + p.account + `"}}]}`
+	role := must(other.iam.CreateRole(p.Context(), &iam.CreateRoleInput{RoleName: aws.String("deployer"), AssumeRolePolicyDocument: &trust}))(p).Role.Arn
+	assumed := p.config.Copy()
+	assumed.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		out, err := p.sts.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: role, RoleSessionName: aws.String("terraform")})
+		if err != nil {
+			return aws.Credentials{}, err
+		}
+		return aws.Credentials{AccessKeyID: *out.Credentials.AccessKeyId, SecretAccessKey: *out.Credentials.SecretAccessKey, SessionToken: *out.Credentials.SessionToken}, nil
+	}))
+	who := must(sts.NewFromConfig(assumed).GetCallerIdentity(p.Context(), &sts.GetCallerIdentityInput{}))(p)
+	if got, want := str(who.Arn), "arn:aws:sts::"+other.account+":assumed-role/deployer/terraform"; got != want {
+		t.Errorf("the provider is %s, want %s", got, want)
+	}
+	made := must(batch.NewFromConfig(assumed).CreateSchedulingPolicy(p.Context(), &batch.CreateSchedulingPolicyInput{Name: aws.String("p")}))(p)
+	if want := "arn:aws:batch:" + region + ":" + other.account + ":scheduling-policy/p"; str(made.Arn) != want {
+		t.Errorf("made %s, want %s", str(made.Arn), want)
 	}
 }
 

@@ -82,6 +82,11 @@ type provider struct {
 func configure(t *testing.T) *provider {
 	t.Helper()
 	t.Parallel()
+	return newProvider(t)
+}
+
+// newProvider is another provider in a test, with an account of its own.
+func newProvider(t *testing.T) *provider {
 	p := &provider{T: t, account: fmt.Sprintf("%012d", 111122220000+accounts.Add(1))}
 	p.config = aws.Config{
 		Region: region, BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider(p.account, "secret", ""),

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/batch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -204,8 +205,18 @@ func TestCloudWatchEvents_rule_target(t *testing.T) {
 	if out := must(p.events("PutTargets", map[string]any{"Rule": "r", "EventBusName": "default", "Targets": []any{target}}))(p); out["FailedEntryCount"] != 0.0 || len(out["FailedEntries"].([]any)) != 0 {
 		t.Errorf("PutTargets %v", out)
 	}
+	queue, _ := p.createQueue(batch.CreateJobQueueInput{JobQueueName: aws.String("q"), ComputeEnvironmentOrder: ordered(1, p.environments(env)[0])})
+	job := map[string]any{
+		"Id": "retry", "Arn": queue, "RoleArn": "arn:aws:iam::" + p.account + ":role/batch_service",
+		"BatchParameters":  map[string]any{"JobDefinition": "jd:1", "JobName": "again", "ArrayProperties": map[string]any{"Size": 2}, "RetryStrategy": map[string]any{"Attempts": 3}},
+		"InputTransformer": map[string]any{"InputPathsMap": map[string]any{"job": "$.detail.jobId"}, "InputTemplate": `{"Parameters": {"job": <job>}}`},
+	}
+	if out := must(p.events("PutTargets", map[string]any{"Rule": "r", "EventBusName": "default", "Targets": []any{job}}))(p); out["FailedEntryCount"] != 0.0 {
+		t.Errorf("PutTargets %v", out)
+	}
 	listed := must(p.events("ListTargetsByRule", map[string]any{"Rule": "r", "EventBusName": "default", "Limit": 100}))(p)["Targets"]
-	sameJSON(t, "aws_cloudwatch_event_target", listed, string(must(json.Marshal([]any{target}))(t)))
+	sameJSON(t, "aws_cloudwatch_event_target", listed, string(must(json.Marshal([]any{target, job}))(t)))
+	must(p.events("RemoveTargets", map[string]any{"Rule": "r", "EventBusName": "default", "Ids": []any{"retry"}, "Force": false}))(p)
 	_, err := p.events("DeleteRule", named)
 	p.refused("a rule with targets", err, "ValidationException", "Rule can't be deleted since it has targets")
 	removed := must(p.events("RemoveTargets", map[string]any{"Rule": "r", "EventBusName": "default", "Ids": []any{"logs"}, "Force": false}))(p)
