@@ -41,6 +41,8 @@ type Options struct {
 	// PullAWS lets an image in AWS's form (account.dkr.ecr.region.amazonaws.com/name) that the engine's registry has not
 	// be pulled from AWS, with the user's Docker credentials.
 	PullAWS bool
+	// Daemon has images that no registry has; nil for none.
+	Daemon Daemon
 	// Keychain has the credentials for other registries (Docker's configuration and helpers), Transport is what pulls go
 	// through (go-containerregistry's default).
 	Keychain  authn.Keychain

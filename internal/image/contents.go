@@ -20,10 +20,13 @@ type contents interface {
 	blob(ctx context.Context, digest string) (io.ReadCloser, error)
 }
 
-// contents is where what was found comes from.
+// contents is where what was found comes from; one that is an io.Closer is to be closed.
 func (c *Cache) contents(f *found) (contents, error) {
 	if f.local != nil {
 		return localContents{c.opts.Local}, nil
+	}
+	if f.daemon {
+		return c.fromDaemon(f.digest), nil
 	}
 	repo, err := name.NewRepository(f.repository)
 	if err != nil {

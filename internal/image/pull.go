@@ -19,7 +19,7 @@ import (
 )
 
 // pull makes the image of a platform be there in a form, and known by what was found.
-func (c *Cache) pull(ctx context.Context, f *found, req Request) error {
+func (c *Cache) pull(ctx context.Context, f *found, req Request) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.PullTimeout, &pullError{text: fmt.Sprintf("%sfailed to copy: the pull took longer than %v", pullRetried, c.opts.PullTimeout)})
 	defer cancel()
 	want, err := ParsePlatform(req.Platform)
@@ -29,6 +29,9 @@ func (c *Cache) pull(ctx context.Context, f *found, req Request) error {
 	from, err := c.contents(f)
 	if err != nil {
 		return err
+	}
+	if temporary, ok := from.(io.Closer); ok {
+		defer func() { err = errors.Join(err, temporary.Close()) }()
 	}
 	key := choice{f.digest, req.Platform}
 	c.mu.Lock()
@@ -41,7 +44,7 @@ func (c *Cache) pull(ctx context.Context, f *found, req Request) error {
 	}
 	// Several names, and both an index and its image, may lead to one image.
 	_, err = c.flights.do(ctx, digest+" "+string(req.Form), func(ctx context.Context) (any, error) {
-		return nil, c.fetch(ctx, f, digest, req)
+		return nil, c.fetch(ctx, from, digest, req)
 	})
 	if err != nil {
 		return err
@@ -136,7 +139,7 @@ func noPlatform(want v1.Platform) error {
 }
 
 // fetch makes an image be there in a form, unless it is.
-func (c *Cache) fetch(ctx context.Context, f *found, digest string, req Request) error {
+func (c *Cache) fetch(ctx context.Context, from contents, digest string, req Request) error {
 	c.mu.Lock()
 	e := c.images[digest]
 	there := e != nil && e.rec.has(req.Form)
@@ -151,10 +154,6 @@ func (c *Cache) fetch(ctx context.Context, f *found, digest string, req Request)
 		return ctx.Err()
 	}
 	began := c.opts.Now()
-	from, err := c.contents(f)
-	if err != nil {
-		return err
-	}
 	raw, err := from.manifest(ctx, digest)
 	if err != nil {
 		return err

@@ -29,6 +29,8 @@ type found struct {
 	repository string
 	// local is set if it is in the engine's registry.
 	local *registry.Image
+	// daemon: it is an image of the daemon's, and digest its id.
+	daemon bool
 }
 
 // pullError is why an image can't be had, in the words ECS has for it, with the cause behind them.
@@ -106,6 +108,8 @@ type knownTag struct {
 	Ref    string    `json:"ref"`
 	Digest string    `json:"digest"`
 	At     time.Time `json:"at"`
+	// daemon: no registry knew it, and it is an image of the daemon's. That is not remembered on disk.
+	daemon bool
 }
 
 // askTimeout bounds the question what a tag names.
@@ -132,39 +136,49 @@ func (c *Cache) resolveRemote(ctx context.Context, ref registry.Ref) (*found, er
 	known, ok := c.tags[ref.External]
 	c.mu.Unlock()
 	if ok && c.opts.Now().Sub(known.At) < c.opts.TagTTL {
-		f.digest = known.Digest
+		f.digest, f.daemon = known.Digest, known.daemon
 		return f, nil
 	}
 	v, err := c.flights.do(ctx, "tag "+ref.External, func(ctx context.Context) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
-		digest, err := c.askTag(ctx, r, ref.External)
+		known, err := c.askTag(ctx, r, ref.External)
 		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = cannotResolve(shown(r), err, "the registry did not answer within %v", askTimeout)
 		}
-		return digest, err
+		return known, err
 	})
+	if err != nil && ctx.Err() == nil && !ref.AWSForm {
+		if known := c.askDaemon(ctx, ref.External, err); known != nil {
+			c.mu.Lock()
+			c.tags[ref.External] = *known
+			c.mu.Unlock()
+			v, err = *known, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	f.digest = v.(string)
+	known = v.(knownTag)
+	f.digest, f.daemon = known.Digest, known.daemon
 	return f, nil
 }
 
-func (c *Cache) askTag(ctx context.Context, r name.Reference, ref string) (string, error) {
+func (c *Cache) askTag(ctx context.Context, r name.Reference, ref string) (knownTag, error) {
 	puller, err := c.puller()
 	if err != nil {
-		return "", err
+		return knownTag{}, err
 	}
 	desc, err := puller.Head(ctx, r)
 	if err != nil {
 		desc, err = headByGet(ctx, puller, r, err)
 	}
 	if err != nil {
-		return c.offline(r, ref, err)
+		digest, err := c.offline(r, ref, err)
+		return knownTag{Digest: digest}, err
 	}
 	if !registry.ValidDigest(desc.Digest.String()) {
-		return "", cannotResolve(shown(r), nil, "the registry named it by %q, which is no sha256 digest", desc.Digest)
+		return knownTag{}, cannotResolve(shown(r), nil, "the registry named it by %q, which is no sha256 digest", desc.Digest)
 	}
 	known := knownTag{Ref: ref, Digest: desc.Digest.String(), At: c.opts.Now()}
 	c.mu.Lock()
@@ -175,9 +189,9 @@ func (c *Cache) askTag(ctx context.Context, r name.Reference, ref string) (strin
 		err = writeFile(filepath.Join(c.opts.Dir, "tmp"), c.tagFile(ref), b)
 	}
 	if err != nil {
-		return "", fmt.Errorf("remembering what %s names: %w", ref, err)
+		return knownTag{}, fmt.Errorf("remembering what %s names: %w", ref, err)
 	}
-	return known.Digest, nil
+	return known, nil
 }
 
 // headByGet asks with GET where HEAD was refused: some registries answer HEAD without the digest or not at all.

@@ -14,6 +14,7 @@ import (
 	"github.com/batchbox/batchbox/internal/awswire"
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/control"
+	"github.com/batchbox/batchbox/internal/dockerhost"
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/events"
 	"github.com/batchbox/batchbox/internal/events/rules"
@@ -159,6 +160,7 @@ func (s *Server) openStores(ctx context.Context) (err error) {
 	}
 	s.images, err = image.Open(image.Options{
 		Dir: s.dir.images(), Local: s.registry, Endpoint: s.endpoint(), Log: s.cfg.Logger,
+		Daemon: dockerhost.Images{Environment: dockerhost.System()},
 	})
 	return err
 }
