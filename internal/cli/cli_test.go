@@ -175,7 +175,7 @@ func TestServeFlags(t *testing.T) {
 	}
 	want := server.Config{Listen: "127.0.0.1:0", DataDir: "/tmp/d", Account: "111122223333", Region: "us-east-1", Runtime: "auto", Network: "private", StrictECR: true, HostPaths: []string{"/a,b", "/c"}}
 	want.Limits.MaxTasks = 3
-	want.Retention = server.RetentionConfig{Jobs: 7 * 24 * time.Hour, JobBytes: 512 << 20, LogBytes: -1}
+	want.Retention = server.RetentionConfig{Jobs: 7 * 24 * time.Hour, JobBytes: 512 << 20, LogBytes: -1, ImageBytes: server.DefaultImageBytes}
 	if !reflect.DeepEqual(got.config, want) {
 		t.Errorf("config %+v, want %+v", got.config, want)
 	}

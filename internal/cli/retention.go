@@ -13,11 +13,12 @@ import (
 // addRetentionFlags are what is kept of finished jobs.
 func addRetentionFlags(f *pflag.FlagSet, c *server.Config) {
 	r := &c.Retention
-	r.JobBytes, r.LogBytes = server.DefaultJobBytes, server.DefaultLogBytes
+	r.JobBytes, r.LogBytes, r.ImageBytes = server.DefaultJobBytes, server.DefaultLogBytes, server.DefaultImageBytes
 	f.DurationVar(&r.Jobs, "keep-jobs", 0, "how long finished jobs are kept, such as 168h; 0 for as long as there is room")
 	f.Var((*size)(&r.JobBytes), "keep-jobs-size", "`size` of the store from which on finished jobs are removed, the oldest first; 0 never")
 	f.DurationVar(&r.Logs, "keep-logs", 0, "how long output is kept, such as 720h; 0 for as long as there is room")
 	f.Var((*size)(&r.LogBytes), "keep-logs-size", "`size` from which on output is removed, the oldest first; 0 never")
+	f.Var((*size)(&r.ImageBytes), "keep-images-size", "`size` from which on unpacked images are removed, those used longest ago first, but for what runs; 0 never")
 	f.DurationVar(&r.Interval, "keep-interval", 0, "how often what is too much is removed; 0 is every ten minutes")
 	f.Lookup("keep-interval").Hidden = true // for tests
 }

@@ -123,8 +123,10 @@ type Launcher struct {
 	preparing map[string]context.CancelFunc
 	// images are those of the tasks that have not ended.
 	images map[string][]func()
-	closed bool
-	quiet  quiet
+	// inherited are the tasks that an earlier engine started, and that have not ended.
+	inherited map[string]bool
+	closed    bool
+	quiet     quiet
 }
 
 // New makes a launcher. Close ends it.
@@ -136,6 +138,7 @@ func New(cfg Config) *Launcher {
 		connected: make(chan struct{}),
 		preparing: map[string]context.CancelFunc{},
 		images:    map[string][]func(){},
+		inherited: map[string]bool{},
 	}
 }
 
@@ -164,6 +167,13 @@ func (l *Launcher) Report(reports []runtime.Report) {
 	}
 }
 
+// Inherited is how many tasks are under way that an earlier engine started: what they hold, images above all, is not known here.
+func (l *Launcher) Inherited() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.inherited)
+}
+
 // forget lets go of what a task held here.
 func (l *Launcher) forget(key string) {
 	if l.cfg.Extra != nil {
@@ -172,6 +182,7 @@ func (l *Launcher) forget(key string) {
 	l.mu.Lock()
 	releases := l.images[key]
 	delete(l.images, key)
+	delete(l.inherited, key)
 	l.mu.Unlock()
 	for _, release := range releases {
 		release()
@@ -204,6 +215,7 @@ func (l *Launcher) begin(starts []engine.StartTask) {
 		}
 		ctx, cancel := context.WithCancelCause(l.ctx)
 		l.preparing[st.Key] = func() { cancel(errStopped) }
+		delete(l.inherited, st.Key) // it was never started
 		fresh = append(fresh, preparation{st, ctx})
 	}
 	if len(fresh) > 0 {
@@ -355,6 +367,11 @@ func (l *Launcher) Resume(resumed []engine.ResumeTask) error {
 		return nil
 	default:
 	}
+	l.mu.Lock()
+	for _, key := range keys {
+		l.inherited[key] = true
+	}
+	l.mu.Unlock()
 	owner, err := l.cfg.Connect(keys, l.Report, func(missing []string) {
 		var starts []engine.StartTask
 		for _, key := range missing {

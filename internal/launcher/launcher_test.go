@@ -371,9 +371,15 @@ func TestResume(t *testing.T) {
 	if !slices.Equal(r.known, []string{st.Key}) {
 		t.Errorf("known: %v", r.known)
 	}
+	if n := r.Inherited(); n != 1 {
+		t.Errorf("%d tasks of an earlier engine, want 1", n)
+	}
 	r.missing([]string{st.Key})
 	if task := <-r.owner.started; task.Key != st.Key {
 		t.Errorf("started %s", task.Key)
+	}
+	if n := r.Inherited(); n != 0 {
+		t.Errorf("%d tasks of an earlier engine after it was started by this one", n)
 	}
 	if err := r.Resume([]engine.ResumeTask{{StartTask: st, Begun: true}}); err != nil { // the engine has gone back to its last commit
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,14 +26,18 @@ type RetentionConfig struct {
 	Logs time.Duration
 	// LogBytes is how much output is kept before the oldest goes; 0 is DefaultLogBytes, less than 0 no bound.
 	LogBytes int64
+	// ImageBytes is how much unpacked images may come to before those used longest ago go, never one that a container runs
+	// from; 0 is DefaultImageBytes, less than 0 no bound. A Docker daemon keeps as much of what was loaded into it.
+	ImageBytes int64
 	// Interval is how often what is too much is removed; 0 is ten minutes.
 	Interval time.Duration
 }
 
 // The bounds without others: far beyond what tests and demonstrations make, and within what a disk has.
 const (
-	DefaultJobBytes = 4 << 30
-	DefaultLogBytes = 16 << 30
+	DefaultJobBytes   = 4 << 30
+	DefaultLogBytes   = 16 << 30
+	DefaultImageBytes = 40 << 30
 )
 
 const retentionInterval = 10 * time.Minute
@@ -48,6 +53,9 @@ func (c *RetentionConfig) setDefaults() error {
 	}
 	if c.LogBytes == 0 {
 		c.LogBytes = DefaultLogBytes
+	}
+	if c.ImageBytes == 0 {
+		c.ImageBytes = DefaultImageBytes
 	}
 	if c.Interval == 0 {
 		c.Interval = retentionInterval
@@ -65,7 +73,8 @@ func (s *Server) runRetention(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := s.prune(ctx, s.clock.Now()); err != nil && ctx.Err() == nil {
+		err := errors.Join(s.prune(ctx, s.clock.Now()), s.collectImages(ctx))
+		if err != nil && ctx.Err() == nil {
 			s.cfg.Logger.Error("removing what is kept too long", "error", err)
 		}
 	}
@@ -93,6 +102,17 @@ func (s *Server) prune(ctx context.Context, now time.Time) error {
 	if logs.Segments > 0 {
 		s.cfg.Logger.Info("removed old logs", "segments", logs.Segments, "bytes", logs.Bytes)
 	}
+	return err
+}
+
+// collectImages removes images that are too much. While containers run on that an earlier engine started, nobody here knows
+// from which images; then none is removed.
+func (s *Server) collectImages(ctx context.Context) error {
+	max := s.cfg.Retention.ImageBytes
+	if max < 0 || s.launcher.Inherited() > 0 {
+		return nil
+	}
+	_, err := s.images.Collect(ctx, max, func(string) bool { return false })
 	return err
 }
 

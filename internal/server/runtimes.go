@@ -15,15 +15,16 @@ type runtimeReport = runtime.Report
 type SupervisorConfig struct {
 	DataDir string
 	Runtime string
-	// NoCPUQuota is Config's.
+	// NoCPUQuota is Config's, ImageBytes its Retention's.
 	NoCPUQuota bool
+	ImageBytes int64
 	Logger     *slog.Logger
 }
 
 // RunSupervisor is the supervisor process of a data directory, until it has nothing left to do.
 func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	dir := layout(cfg.DataDir)
-	at := runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, log: cfg.Logger}
+	at := runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, imageBytes: cfg.ImageBytes, log: cfg.Logger}
 	writer, err := logstore.OpenWriter(dir.logs(), "supervisor", logstore.WriterOptions{})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -235,7 +236,7 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 		}
 		command = []string{self, "supervisor"}
 	}
-	command = append(command[:len(command):len(command)], "--data-dir", string(s.dir), "--runtime", s.runtime.Name)
+	command = append(command[:len(command):len(command)], "--data-dir", string(s.dir), "--runtime", s.runtime.Name, "--image-bytes", strconv.FormatInt(s.cfg.Retention.ImageBytes, 10))
 	if s.cfg.NoCPUQuota {
 		command = append(command, "--no-cpu-quota")
 	}

@@ -45,7 +45,7 @@ var ErrUnsupported = errors.New("Docker can not be used here") //nolint:staticch
 const DefaultMaxPIDs = 8192
 
 // DefaultImageBytes is how much the images that were loaded may come to in the daemon.
-const DefaultImageBytes = 20 << 30
+const DefaultImageBytes = 40 << 30
 
 // Options configures a Runtime.
 type Options struct {
@@ -57,7 +57,8 @@ type Options struct {
 	NoCPUQuota bool
 	// MaxPIDs bounds the processes and threads of a container; 0 is DefaultMaxPIDs.
 	MaxPIDs int64
-	// ImageBytes is how much loaded images may come to before those used longest ago are removed; 0 is DefaultImageBytes.
+	// ImageBytes is how much loaded images may come to before those used longest ago are removed; 0 is
+	// DefaultImageBytes, less than 0 no bound.
 	ImageBytes int64
 	// Grace is how old an orphan has to be before it is removed (5 min), Patrol how often is looked for some (1 min).
 	Grace, Patrol time.Duration

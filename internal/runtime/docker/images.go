@@ -155,6 +155,9 @@ type loadedImage struct {
 // collectImages removes the loaded images that were used longest ago until what is left comes to no more than it may. The
 // daemon keeps those that a container, of anybody, needs.
 func (r *Runtime) collectImages(ctx context.Context) error {
+	if r.options.ImageBytes < 0 {
+		return nil
+	}
 	list, err := r.api.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", runtime.ArchiveRepository)})
 	if err != nil {
 		return err
