@@ -71,6 +71,7 @@ on, and the next engine on the same data directory takes them up again.`,
 	f.StringArrayVar(&o.config.ContainerEnv, "container-env", nil, "`NAME=VALUE` for all containers (repeatable)")
 	f.StringVar(&o.config.Upstream, "upstream", "", "`URL` of another emulator, which gets the requests for services that batchbox has not, such as S3")
 	addEventFlags(f, &o.config)
+	addRuleFlags(f, &o.config)
 	addRetentionFlags(f, &o.config)
 	f.StringVar(&o.logLevel, "log-level", "warn", "`level` from which on to log on stderr: debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "`format` of log lines: text or json")

@@ -21,6 +21,13 @@ func addEventFlags(f *pflag.FlagSet, c *server.Config) {
 	f.Uint64Var(&c.Limits.SpotSeed, "spot-interruption-seed", 0, "`number` that decides when: the same submissions to a new engine are interrupted at the same times")
 }
 
+// addRuleFlags are where an engine may differ from AWS, so that a try does not take minutes.
+func addRuleFlags(f *pflag.FlagSet, c *server.Config) {
+	f.IntVar(&c.Rules.LeastTimeout, "least-timeout", 0, "smallest timeout that jobs may have, in `seconds`; AWS's 60 without it, and AWS refuses less")
+	f.DurationVar(&c.Limits.StopGrace, "stop-grace", 0, "`time` from a job's stop signal to its SIGKILL, in place of AWS's 30s")
+	f.DurationVar(&c.Limits.SpotWindow, "spot-window", 0, "the same for an interruption of Spot capacity")
+}
+
 func newSpot(s *Streams, runF func(context.Context, *spotOptions) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "spot",

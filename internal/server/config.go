@@ -123,6 +123,13 @@ func (c *Config) setDefaults() error {
 	return c.checkDataDir()
 }
 
+func (c *Config) checkRules() error {
+	if c.Rules.LeastTimeout < 0 || c.Limits.StopGrace < 0 || c.Limits.SpotWindow < 0 {
+		return errors.New("a least timeout, stop grace or Spot window can't be negative")
+	}
+	return nil
+}
+
 func (c *Config) checkDataDir() (err error) {
 	switch {
 	case c.Ephemeral && c.DataDir != "":
