@@ -22,6 +22,7 @@ type service struct {
 	submitted map[string]any
 	status    string // of the parent, or of the single job
 	throttles int    // how many of the next calls of each operation are refused for being too many
+	every     int    // every so many-th read of logs is refused for being too many; 0: none
 	children  []*fakeChild
 	noGroup   bool
 	noReading bool // reads of logs are refused
@@ -40,6 +41,9 @@ type fakeChild struct {
 	listLate  int // this many lists do not have it
 	described bool
 }
+
+// created is when the job was made, when it ended, and when its lines were written, in ms.
+const created = 1668329821438
 
 const jobID = "4c7599ae-0a82-49aa-ba5a-4727fcce14a8"
 
@@ -71,7 +75,8 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		op = target
 	}
 	s.calls[op]++
-	if s.calls[op] <= s.throttles {
+	read := op == "FilterLogEvents" || op == "GetLogEvents"
+	if s.calls[op] <= s.throttles || read && s.every > 0 && s.calls[op]%s.every == 0 {
 		w.Header().Set("X-Amzn-ErrorType", "TooManyRequestsException")
 		w.WriteHeader(http.StatusTooManyRequests)
 		fmt.Fprint(w, `{"__type": "ThrottlingException", "message": "Rate exceeded"}`)
@@ -160,7 +165,7 @@ func (s *service) describe(in map[string]any) any {
 			for _, c := range s.children {
 				summary[c.status]++
 			}
-			jobs = append(jobs, map[string]any{"jobId": jobID, "status": s.status, "statusReason": "Array Child Job failed", "createdAt": 1668329821438,
+			jobs = append(jobs, map[string]any{"jobId": jobID, "status": s.status, "statusReason": "Array Child Job failed", "createdAt": created, "stoppedAt": created,
 				"arrayProperties": map[string]any{"size": len(s.children), "statusSummary": summary}})
 		}
 		for _, c := range s.children {
@@ -174,7 +179,7 @@ func (s *service) describe(in map[string]any) any {
 					container["logConfiguration"] = s.logConfig
 				}
 				jobs = append(jobs, map[string]any{"jobId": c.id(), "status": status, "statusReason": "Essential container in task exited",
-					"createdAt": 1668329821438, "container": container})
+					"createdAt": created, "stoppedAt": created, "container": container})
 			}
 		}
 	}
@@ -220,6 +225,10 @@ func (s *service) filterLogEvents(in map[string]any) (out any, fault string) {
 		return nil, "AccessDeniedException"
 	}
 	prefix, _ := in["logStreamNamePrefix"].(string)
+	from, to := in["startTime"].(float64), in["endTime"].(float64)
+	if from > created || to < created {
+		s.t.Errorf("logs are read from %.0f to %.0f only", from, to)
+	}
 	events := []any{}
 	for _, c := range s.children {
 		if !strings.HasPrefix(c.stream, prefix) {
@@ -230,13 +239,17 @@ func (s *service) filterLogEvents(in map[string]any) (out any, fault string) {
 			continue
 		}
 		if c.late == 0 {
-			for _, line := range c.lines {
-				events = append(events, map[string]any{"logStreamName": c.stream, "message": line, "timestamp": 1668329821438})
+			for i, line := range c.lines {
+				events = append(events, map[string]any{"eventId": fmt.Sprint(c.stream, i), "logStreamName": c.stream, "message": line, "timestamp": created})
 			}
 		}
 	}
-	events = append(events, map[string]any{"logStreamName": "other/default/1", "message": `{"jobId": "another job's"}`, "timestamp": 1668329821438})
-	return page(in, events, 7, "events"), ""
+	events = append(events, map[string]any{"logStreamName": "other/default/1", "message": `{"jobId": "another job's"}`, "timestamp": created})
+	size := 7
+	if len(s.children) > 10 {
+		size = 100
+	}
+	return page(in, events, size, "events"), ""
 }
 
 func (s *service) getLogEvents(in map[string]any) (out any, fault string) {
@@ -251,7 +264,7 @@ func (s *service) getLogEvents(in map[string]any) (out any, fault string) {
 		events := []any{}
 		if in["nextToken"] == nil {
 			for _, line := range c.lines {
-				events = append(events, map[string]any{"message": line, "timestamp": 1668329821438})
+				events = append(events, map[string]any{"message": line, "timestamp": created})
 			}
 		}
 		return map[string]any{"events": events, "nextForwardToken": "f/1/s", "nextBackwardToken": "b/1/s"}, ""

@@ -18,7 +18,7 @@ import (
 // On AWS, log lines arrive some time after they were written, and an account has few reads a second. So all streams are
 // read together, by the prefix they share, and those still without what they must have are read again after growing
 // pauses: together as long as they are many, one by one when they are few. What has not come when the time is over is
-// for check to report.
+// for check to report; the time counts for calls that are throttled too.
 func (r *runner) readLogs(ctx context.Context, job types.JobDetail, children []*child) error {
 	target, err := logTarget(children)
 	if err != nil {
@@ -26,12 +26,19 @@ func (r *runner) readLogs(ctx context.Context, job types.JobDetail, children []*
 	}
 	deadline := time.Now().Add(r.logTimeout)
 	soon := time.Now().Add(min(r.logTimeout, 5*time.Second))
-	since := aws.ToInt64(job.CreatedAt) - time.Minute.Milliseconds() // clocks differ
+	// A read that is under way when the time is over may end: what has come is in it.
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline.Add(max(r.logTimeout/4, time.Second)), fmt.Errorf("no answer within the %v of --log-timeout", r.logTimeout))
+	defer cancel()
+	clocks := time.Minute.Milliseconds() // may differ by this
+	when := interval{from: aws.ToInt64(job.CreatedAt) - clocks}
+	if job.StoppedAt != nil { // of a busy group the rest is not ours
+		when.to = *job.StoppedAt + clocks
+	}
 	pending := slices.DeleteFunc(slices.Clone(children), func(c *child) bool { return c.stream() == "" })
 	const few = 20
 	for pass, pause := 1, 200*time.Millisecond; len(pending) > 0; pass, pause = pass+1, min(2*pause, 10*time.Second) {
 		if pass == 1 || len(pending) > few {
-			err = r.readTogether(ctx, target, since, pending)
+			err = r.readTogether(ctx, target, when, pending)
 		} else {
 			for _, c := range pending {
 				if err = r.readOne(ctx, target, c); err != nil {
@@ -42,6 +49,9 @@ func (r *runner) readLogs(ctx context.Context, job types.JobDetail, children []*
 		if err != nil {
 			for _, c := range pending {
 				c.log = nil // half a log says nothing
+			}
+			if cause := context.Cause(ctx); cause != nil {
+				err = fmt.Errorf("read logs: %w", cause)
 			}
 			return err
 		}
@@ -63,6 +73,9 @@ func (r *runner) readLogs(ctx context.Context, job types.JobDetail, children []*
 	}
 	return nil
 }
+
+// interval is when a job's lines may have been written, in ms; to is 0 if that is open.
+type interval struct{ from, to int64 }
 
 // target is where the children log to.
 type target struct {
@@ -91,7 +104,7 @@ func logTarget(children []*child) (target, error) {
 	return t, nil
 }
 
-func (r *runner) readTogether(ctx context.Context, t target, since int64, pending []*child) error {
+func (r *runner) readTogether(ctx context.Context, t target, when interval, pending []*child) error {
 	byStream := make(map[string]*child, len(pending))
 	prefix := pending[0].stream()
 	for _, c := range pending {
@@ -103,10 +116,14 @@ func (r *runner) readTogether(ctx context.Context, t target, since int64, pendin
 		}
 		prefix = prefix[:n]
 	}
-	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &t.group, StartTime: aws.Int64(max(since, 0))}
+	in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &t.group, StartTime: aws.Int64(max(when.from, 0))}
+	if when.to != 0 {
+		in.EndTime = &when.to
+	}
 	if prefix != "" {
 		in.LogStreamNamePrefix = &prefix
 	}
+	seen := make(map[string]bool)
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(r.logs, in)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx, t.region)
@@ -117,6 +134,13 @@ func (r *runner) readTogether(ctx context.Context, t target, since int64, pendin
 			return fmt.Errorf("read logs: %w", err)
 		}
 		for _, e := range page.Events {
+			// Lines that arrive while the pages are turned may push others to the next page too.
+			if id := aws.ToString(e.EventId); id != "" {
+				if seen[id] {
+					continue
+				}
+				seen[id] = true
+			}
 			if c := byStream[aws.ToString(e.LogStreamName)]; c != nil {
 				c.log.add(aws.ToString(e.Message))
 			}

@@ -49,6 +49,12 @@ func TestPasses(t *testing.T) {
 				c.late = 2
 			}
 		}, 30, "PASSED"},
+		{"LogsComeLateAndReadsAreThrottled", array(60, `{"range": {"from": 0, "to": 59}}`), func(s *service) {
+			s.every = 12
+			for i, c := range s.children {
+				c.late = i % 4
+			}
+		}, 60, "PASSED"},
 		{"ListLagsBehind", array(2, twoItems), func(s *service) { s.children[1].listLate = 1 }, 2, "PASSED"},
 		{"OwnLogGroup", array(2, twoItems), func(s *service) {
 			s.logConfig = map[string]any{"logDriver": "awslogs", "options": map[string]string{"awslogs-group": "/my/own", "awslogs-region": "eu-west-1"}}
@@ -220,6 +226,36 @@ func TestLogsThatCanNotBeRead(t *testing.T) {
 	stdout, _, code := s.run(t, t.Context(), array(2, twoItems)...)
 	if code != 1 || !strings.Contains(stdout, "problem: the job logs by splunk") || !strings.Contains(stdout, "log not read") {
 		t.Errorf("exit code %d, stdout\n%s", code, stdout)
+	}
+}
+
+// CloudWatch Logs allows an account few reads a second: the logs of an array are read together, whatever its size.
+func TestLogsAreReadTogether(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(s *service) {
+		for i, c := range s.children {
+			c.late = min(i, 1)
+		}
+	})
+	if stdout, _, code := s.run(t, t.Context(), array(200, `{"range": {"from": 0, "to": 199}}`)...); code != 0 {
+		t.Errorf("exit code %d, stdout\n%s", code, stdout)
+	}
+	if n := s.calls["FilterLogEvents"] + s.calls["GetLogEvents"]; n > 40 {
+		t.Errorf("%d reads for the logs of 200 children", n)
+	}
+}
+
+// The deadline of reading logs holds though every read is throttled and tried again.
+func TestLogTimeoutCountsThrottledReads(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(s *service) { s.every = 1 })
+	start := time.Now()
+	stdout, _, code := s.run(t, t.Context(), append(array(2, twoItems), "--log-timeout", "500ms")...)
+	if code != 1 || !strings.Contains(stdout, "problem: read logs: no answer within the 500ms of --log-timeout\n") || !strings.Contains(stdout, "0      log not read\n1      log not read\n") {
+		t.Errorf("exit code %d, stdout\n%s", code, stdout)
+	}
+	if took := time.Since(start); took > 30*time.Second { // twelve tries take minutes
+		t.Errorf("took %v", took)
 	}
 }
 
