@@ -58,3 +58,11 @@ func SpotInterruptions(perHour float64, seed uint64) Option {
 // MaxContainers bounds how many containers run at once, whatever the compute environments allow. Without it a number that
 // fits the machine is the bound, and in a simulation there is none.
 func MaxContainers(n int) Option { return func(s *settings) { s.config.Limits.MaxTasks = n } }
+
+// Upstream hands the requests for services that batchbox has not, such as S3, to another emulator, whose URL it is.
+func Upstream(url string) Option { return func(s *settings) { s.config.Upstream = url } }
+
+// ContainerEnv adds a variable, NAME=VALUE, to the environment of all containers.
+func ContainerEnv(variable string) Option {
+	return func(s *settings) { s.config.ContainerEnv = append(s.config.ContainerEnv, variable) }
+}
