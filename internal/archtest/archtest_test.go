@@ -74,6 +74,7 @@ var rules = []rule{
 	{"tests/crash", none, none},    // tests only
 	{"tests/provider", none, none}, // tests only
 	{"tests/clients/gated", []string{"worker"}, none},
+	{"tests/recipes", none, none}, // tests only
 	{"tests/clients", none, none}, // tests only
 	{"tests/bench", []string{"internal/cli/awsclient", "internal/control"}, []string{"github.com/aws/"}},
 	{"internal/events/eventstest", nil, nil}, // for tests

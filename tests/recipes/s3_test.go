@@ -108,9 +108,13 @@ func TestWorkerThatUsesS3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	submit := func(items ...string) types.JobDetail {
-		in := &batch.SubmitJobInput{JobName: aws.String("count"), JobQueue: aws.String(box.Queue("q")), JobDefinition: aws.String("count"), ContainerOverrides: &types.ContainerOverrides{
+	queue := box.Queue("q")
+	submit := func(env map[string]string, items ...string) types.JobDetail {
+		in := &batch.SubmitJobInput{JobName: aws.String("count"), JobQueue: &queue, JobDefinition: aws.String("count"), ContainerOverrides: &types.ContainerOverrides{
 			Environment: []types.KeyValuePair{{Name: aws.String("JOB_INPUT"), Value: aws.String(fmt.Sprintf(`{"items": ["%s"]}`, strings.Join(items, `", "`)))}}}}
+		for name, value := range env {
+			in.ContainerOverrides.Environment = append(in.ContainerOverrides.Environment, types.KeyValuePair{Name: &name, Value: &value})
+		}
 		if len(items) > 1 {
 			in.ArrayProperties = &types.ArrayProperties{Size: aws.Int32(int32(len(items)))}
 		}
@@ -120,7 +124,7 @@ func TestWorkerThatUsesS3(t *testing.T) {
 		}
 		return box.Wait(*out.JobId)
 	}
-	job := submit("one.txt", "two.txt")
+	job := submit(nil, "one.txt", "two.txt")
 	if one, two := store.get("/inbox/one.count"), store.get("/inbox/two.count"); job.Status != types.JobStatusSucceeded || one != "1\n" || two != "2\n" {
 		t.Errorf("%s; counted %q and %q\n%s\n%s", job.Status, one, two, box.Logs(*job.JobId+":0"), box.Logs(*job.JobId+":1"))
 	}
@@ -129,8 +133,13 @@ func TestWorkerThatUsesS3(t *testing.T) {
 			t.Errorf("signed by %s", key)
 		}
 	}
+	// A stand-in that knows keys of its own gets them: what is signed by them is no task's, and goes by the users' listener.
+	job = submit(map[string]string{"AWS_ENDPOINT_URL": box.URL(), "AWS_ACCESS_KEY_ID": "standin", "AWS_SECRET_ACCESS_KEY": "secret"}, "one.txt")
+	if job.Status != types.JobStatusSucceeded || !store.signers["standin"] {
+		t.Errorf("with keys of the stand-in's own: %s, signed by %v\n%s", job.Status, store.signers, box.Logs(*job.JobId))
+	}
 	// What the stand-in refuses comes to the worker as S3's own error.
-	job = submit("none.txt")
+	job = submit(nil, "none.txt")
 	if log := strings.Join(box.Logs(*job.JobId), "\n"); job.Status != types.JobStatusFailed || !strings.Contains(log, "NoSuchKey: The specified key does not exist.") {
 		t.Errorf("%s\n%s", job.Status, log)
 	}
