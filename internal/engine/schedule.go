@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -115,14 +116,14 @@ func (c *Core) placement(q *queue, e entry) (*work, sched.Verdict, *environment)
 		}
 		return nil, sched.Fits, nil
 	}
-	demand := spec.MilliCPU()
+	demand, reserved := spec.MilliCPU(), q.work.Reserved(spec.Share, c.now)
 	var room [maxQueueEnvironments]sched.Env
 	envs := room[:0]
 	for _, env := range q.envs {
 		most := env.capacity()
 		envs = append(envs, sched.Env{
 			Unfit: !env.runs(spec), Usable: env.usable(),
-			Max: most, Used: env.used, Limit: q.work.Available(spec.Share, most, c.now),
+			Max: most, Used: env.used, Limit: most - int64(math.Round(float64(most)*reserved)),
 		})
 	}
 	i, verdict := sched.Place(envs, demand)

@@ -36,6 +36,7 @@ type Queue[W any] struct {
 	// waiting lists the shares that have runnable work, so that a pick looks at no others.
 	waiting []*share[W]
 	size    int
+	held    int64 // by all shares, in milli-vCPU
 }
 
 // share is one share identifier of a queue.
@@ -46,6 +47,7 @@ type share[W any] struct {
 	at     int     // index in Queue.waiting, -1 when it has no runnable work
 	live   int     // unfinished jobs
 	held   int64   // milli-vCPU placed now
+	used   bool    // something was placed since it became active
 	usage  float64 // decayed average of held over the window, in milli-vCPU, as of asOf
 	asOf   time.Time
 	idleAt time.Time // when the last unfinished job left
@@ -132,7 +134,7 @@ func (q *Queue[W]) Head(now time.Time, skip func(share string) bool) *Item[W] {
 	return best.line.Head()
 }
 
-// weighted is what the shares are compared by: what it used over the window, and to a quarter what it holds now, times its
+// weighted is what the shares are compared by: what it used over the window, and to a tenth what it holds now, times its
 // weight. The first makes the parts right in the long run, the second spreads a burst that is placed within one instant.
 // Half of the next piece of work counts as held, or else shares of few tasks would get more than their part by rounding; but
 // it adds no more than half of what is used, so that a share that has used nothing goes first, whatever its weight.
@@ -140,7 +142,7 @@ func (q *Queue[W]) Head(now time.Time, skip func(share string) bool) *Item[W] {
 // AWS publishes no formula (User Guide, "Fair-share scheduling": usage over the decay window, recent usage counts more,
 // lower weight factor means a larger share); this one is a guess and stands alone here.
 func (s *share[W]) weighted(held float64, cost int64) float64 {
-	const present = 0.25
+	const present = 0.1
 	used := s.usage + present*held
 	return (used + min(used, present*float64(cost))/2) * s.weight
 }
@@ -167,9 +169,12 @@ func (q *Queue[W]) share(name string, now time.Time) *share[W] {
 
 // Enter notes an unfinished job of the share (any state from SUBMITTED to RUNNING), Leave that it became final.
 func (q *Queue[W]) Enter(shareName string, now time.Time) {
-	if q.policy != nil {
-		q.share(shareName, now).live++
+	if q.policy == nil {
+		return
 	}
+	s := q.share(shareName, now)
+	s.used = s.used && q.active(s, now)
+	s.live++
 }
 
 // Leave is the end of what Enter began.
@@ -188,6 +193,8 @@ func (q *Queue[W]) Hold(shareName string, milliCPU int64, now time.Time) {
 		s := q.share(shareName, now)
 		q.settle(s, now)
 		s.held += milliCPU
+		s.used = true
+		q.held += milliCPU
 	}
 }
 
@@ -223,18 +230,19 @@ func (q *Queue[W]) Active(shareName string, now time.Time) bool {
 	return ok && q.policy != nil && q.active(s, now)
 }
 
-// Available is how much of capacity (milli-vCPU) the share may use. With computeReservation r percent and n active shares
-// (r/100)^n of it is kept back for shares that hold nothing yet (API FairsharePolicy.computeReservation; who may use the
-// reserve is our reading of it).
-func (q *Queue[W]) Available(shareName string, capacity int64, now time.Time) int64 {
-	if q.policy == nil || q.policy.Reservation == 0 {
-		return capacity
+// Reserved is the part of capacity, 0 to 1, that the share must leave alone. With computeReservation r percent and n active
+// shares (r/100)^n is kept back for shares that "aren't already used" (API FairsharePolicy.computeReservation). A share that
+// has had nothing placed since it became active may take of it.
+//
+// unverified: that last sentence; and where so much is kept back that a job could never be placed, jobs go one at a time.
+func (q *Queue[W]) Reserved(shareName string, now time.Time) float64 {
+	if q.policy == nil || q.policy.Reservation == 0 || q.held == 0 {
+		return 0
 	}
-	if s := q.shares[shareName]; s == nil || s.held == 0 {
-		return capacity
+	if s := q.shares[shareName]; s == nil || !s.used {
+		return 0
 	}
-	reserved := math.Pow(float64(q.policy.Reservation)/100, float64(max(1, q.ActiveShares(now))))
-	return capacity - int64(math.Round(float64(capacity)*reserved))
+	return math.Pow(float64(q.policy.Reservation)/100, float64(max(1, q.ActiveShares(now))))
 }
 
 // ShareUse is one line of a queue's utilization.
@@ -289,7 +297,7 @@ func (q *Queue[W]) SetUsage(use []Usage) {
 	}
 	for _, u := range use {
 		s := q.share(u.Share, u.AsOf)
-		s.usage, s.asOf, s.idleAt = u.MilliCPU, u.AsOf, u.AsOf
+		s.usage, s.asOf, s.idleAt, s.used = u.MilliCPU, u.AsOf, u.AsOf, true
 	}
 }
 

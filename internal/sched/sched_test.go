@@ -186,7 +186,9 @@ func (f *fair) submit(share string, n int) {
 // dispatch places what fits; length says how long a task of a share takes.
 func (f *fair) dispatch(length func(share string) time.Duration) {
 	for f.used+size <= f.capacity {
-		it := f.q.Head(f.now, func(share string) bool { return f.used+size > f.q.Available(share, f.capacity, f.now) })
+		it := f.q.Head(f.now, func(share string) bool {
+			return float64(f.used+size) > float64(f.capacity)*(1-f.q.Reserved(share, f.now))
+		})
 		if it == nil {
 			return
 		}
@@ -378,20 +380,24 @@ func TestPriorityHoldsWithinAShareOnly(t *testing.T) {
 	}
 }
 
-// Reference 7.2: r percent and n active shares reserve (r/100)^n, for shares that hold nothing.
+// Reference 7.2: r percent and n active shares reserve (r/100)^n, for shares that are not used yet.
 func TestComputeReservation(t *testing.T) {
 	t.Parallel()
 	q := NewQueue[string](&Policy{Decay: time.Hour, Reservation: 50, Weight: weights(nil)})
-	for i, want := range []int64{500, 750, 875} {
+	for i, want := range []float64{0.5, 0.25, 0.125} {
 		share := string(rune('a' + i))
-		if got := q.Available(share, 1000, start); got != 1000 {
-			t.Errorf("a share that holds nothing may use %d of 1000", got)
+		if got := q.Reserved(share, start); got != 0 {
+			t.Errorf("%v is kept back from a share that is not used", got)
 		}
 		q.Enter(share, start)
 		q.Hold(share, 10, start)
-		if got := q.Available(share, 1000, start); got != want {
-			t.Errorf("%d active shares: %d available, want %d", i+1, got, want)
+		if got := q.Reserved(share, start); got != want {
+			t.Errorf("%d active shares: %v is kept back, want %v", i+1, got, want)
 		}
+	}
+	q.Release("b", 10, start)
+	if got := q.Reserved("b", start); got != 0.125 {
+		t.Errorf("%v is kept back from a share that holds nothing at the moment, want 0.125", got)
 	}
 	q.Leave("c", start)
 	q.Release("c", 10, start)
@@ -401,8 +407,16 @@ func TestComputeReservation(t *testing.T) {
 	if got := q.ActiveShares(start.Add(time.Hour)); got != 2 || q.Active("c", start.Add(time.Hour)) {
 		t.Errorf("%d shares active after the window, want 2", got)
 	}
-	if got := q.Available("a", 1000, start.Add(time.Hour)); got != 750 {
-		t.Errorf("%d available to a, want 750 again", got)
+	if got := q.Reserved("a", start.Add(time.Hour)); got != 0.25 {
+		t.Errorf("%v is kept back from a, want 0.25 again", got)
+	}
+	q.Enter("c", start.Add(time.Hour))
+	if got := q.Reserved("c", start.Add(time.Hour)); got != 0 {
+		t.Errorf("%v is kept back from a share that is active anew", got)
+	}
+	q.Release("a", 10, start.Add(time.Hour))
+	if got := q.Reserved("a", start.Add(time.Hour)); got != 0 {
+		t.Errorf("%v is kept back while nothing is held at all: nothing might ever run", got)
 	}
 }
 
