@@ -46,7 +46,7 @@ func newJobIn(t *testing.T, state batch.Status) (l *lab, key string) {
 		}
 	}
 	l.states("a " + state.String())
-	l.trace = nil
+	l.trace, l.stops = nil, nil
 	return l, key
 }
 
@@ -81,8 +81,9 @@ func TestEveryEventInEveryState(t *testing.T) {
 			return nil
 		}
 	}
-	const none, refused = "", "refused"
-	// In the order PENDING, RUNNABLE, STARTING, RUNNING, SUCCEEDED, FAILED: the states a goes through, or none.
+	const none, refused, stop = "", "refused", "stop"
+	// In the order PENDING, RUNNABLE, STARTING, RUNNING, SUCCEEDED, FAILED: the states a goes through, whether its task is told
+	// to stop, or none.
 	for name, tc := range map[string]struct {
 		do   func(*lab, string) error
 		want [6]string
@@ -90,9 +91,9 @@ func TestEveryEventInEveryState(t *testing.T) {
 		"CancelJob": {event(func(l *lab) engine.Event { return engine.CancelJob{Partition: home, ID: l.id("a"), Reason: "r"} }),
 			[6]string{none, "FAILED", none, none, none, none}},
 		"TerminateJob": {event(func(l *lab) engine.Event { return engine.TerminateJob{Partition: home, ID: l.id("a"), Reason: "r"} }),
-			[6]string{none, "FAILED", none, none, none, none}}, // what is under way is told to stop
+			[6]string{none, "FAILED", stop, stop, none, none}},
 		"InterruptSpot": {event(func(l *lab) engine.Event { return engine.InterruptSpot{Partition: home, ID: l.id("a")} }),
-			[6]string{refused, refused, none, none, refused, refused}},
+			[6]string{refused, refused, stop, stop, refused, refused}},
 		"the environment opens": {func(l *lab, _ string) error { l.updateEnvironment("spot", `"state":"ENABLED"`); return nil },
 			[6]string{none, "STARTING", none, none, none, none}},
 		"the environment closes": {func(l *lab, _ string) error { l.updateEnvironment("spot", `"state":"DISABLED"`); return nil },
@@ -101,7 +102,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 			[6]string{none, none, none, none, none, none}},
 		"the dependency succeeds": {dependency(0), [6]string{"RUNNABLE STARTING", none, none, none, none, none}},
 		"the dependency fails":    {dependency(1), [6]string{"FAILED", none, none, none, none, none}},
-		"a minute passes":         {func(l *lab, _ string) error { l.advance(time.Minute); return nil }, [6]string{none, none, none, none, none, none}},
+		"a minute passes":         {func(l *lab, _ string) error { l.advance(time.Minute); return nil }, [6]string{none, none, none, stop, none, none}},
 		"Started": {report(runtime.Report{Kind: runtime.Started, At: time.UnixMilli(1_700_000_000_000)}),
 			[6]string{none, none, "RUNNING", none, none, none}},
 		"Ended with 0": {report(code(0)), [6]string{none, none, "RUNNING SUCCEEDED", "SUCCEEDED", none, none}},
@@ -114,7 +115,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 			l.updateQueue("s", `"state":"DISABLED"`)
 			_, err := l.step(engine.DeleteJobQueue{Partition: home, Name: "s"})
 			return err
-		}, [6]string{"FAILED", "FAILED", none, none, none, none}},
+		}, [6]string{"FAILED", "FAILED", stop, stop, none, none}},
 		"a report of another attempt": {func(l *lab, _ string) error {
 			r := code(0)
 			r.Key = l.id("a").String() + "/2"
@@ -135,6 +136,9 @@ func TestEveryEventInEveryState(t *testing.T) {
 				if l.name(ch.id) == "a" {
 					got = append(got, ch.to.String())
 				}
+			}
+			if len(l.stops) > 0 {
+				got = append(got, stop)
 			}
 			if s := strings.Join(got, " "); s != want && want != refused {
 				t.Errorf("%s in %v: %q, want %q", name, state, s, want)
