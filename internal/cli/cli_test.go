@@ -135,6 +135,19 @@ func TestInterruptedCommand(t *testing.T) {
 	}
 }
 
+func TestCompletions(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ word, want string }{{"", "SUBMITTED\nPENDING\nRUNNABLE\n"}, {"FAILED,", "FAILED,SUBMITTED\n"}} {
+		if stdout, _, code := call(t, "", "__complete", "jobs", "--status", tc.word); code != 0 || !strings.HasPrefix(stdout, tc.want) {
+			t.Errorf("%q: exit code %d, %q; want %q", tc.word, code, stdout, tc.want)
+		}
+	}
+	// Where nothing answers, there is nothing to offer, and nobody is kept waiting.
+	if stdout, _, code := call(t, "", "__complete", "submit", "--endpoint-url", "http://127.0.0.1:1", "--job-queue", ""); code != 0 || stdout != ":1\n" {
+		t.Errorf("exit code %d, %q", code, stdout)
+	}
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--help"}, {"help", "submit"}, {"apply", "--help"}} {

@@ -56,6 +56,9 @@ of an array. With --children, list an array's children. Of a job that has not st
 	f.IntVar(&o.limit, "limit", 100, "`number` of jobs to list at most; 0 lists all")
 	f.BoolVar(&o.json, "json", false, "print JSON, with the names of the AWS API")
 	addAWSFlags(cmd, &o.aws)
+	completeFlag(cmd, "job-queue", o.aws.ask(queueNames))
+	completeFlag(cmd, "status", statusWords())
+	cmd.ValidArgsFunction = o.aws.ask(jobIDs(anyStatus))
 	return cmd
 }
 

@@ -40,6 +40,7 @@ they were written, each with its index before it; JOB:INDEX is one child. With -
 	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on until the job has ended")
 	cmd.Flags().BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
 	addAWSFlags(cmd, &o.aws)
+	cmd.ValidArgsFunction = o.aws.ask(jobIDs(anyStatus))
 	return cmd
 }
 

@@ -78,6 +78,9 @@ on, and the next engine on the same data directory takes them up again.`,
 	f.BoolVarP(&o.detach, "detach", "d", false, "run in the background and return when clients can connect")
 	f.IntVar(&o.readyFD, "ready-fd", -1, "file descriptor to write the URL to")
 	f.Lookup("ready-fd").Hidden = true // for --detach
+	completeFlag(cmd, "runtime", words(append([]string{server.RuntimeAuto}, server.RuntimeNames()...)...))
+	completeFlag(cmd, "log-level", words("debug", "info", "warn", "error"))
+	completeFlag(cmd, "log-format", words("text", "json"))
 	return cmd
 }
 

@@ -87,6 +87,10 @@ func newSubmit(s *Streams, runF func(context.Context, *submitOptions) error) *co
 	f.BoolVarP(&o.detach, "detach", "d", false, "print the job's id and do not wait")
 	f.BoolVar(&o.logs, "logs", false, "show the job's log lines on stdout while waiting")
 	addAWSFlags(cmd, &o.aws)
+	completeFlag(cmd, "job-queue", o.aws.ask(queueNames))
+	completeFlag(cmd, "job-definition", o.aws.ask(definitionNames))
+	completeFlag(cmd, "rerun-failed", o.aws.ask(jobIDs(hasFailed)))
+	completeFlag(cmd, "depends-on", o.aws.ask(jobIDs(hasNotEnded)))
 	return cmd
 }
 

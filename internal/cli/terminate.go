@@ -51,6 +51,8 @@ func newTerminate(s *Streams, runF func(context.Context, *terminateOptions) erro
 	f.BoolVarP(&o.detach, "detach", "d", false, "do not wait for the end")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
 	addAWSFlags(cmd, &o.aws)
+	completeFlag(cmd, "job-queue", o.aws.ask(queueNames))
+	cmd.ValidArgsFunction = o.aws.ask(jobIDs(hasNotEnded))
 	return cmd
 }
 

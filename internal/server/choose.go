@@ -86,6 +86,9 @@ func openRuntime(ctx context.Context, name string, at runtimePlace) (runtime.Run
 	return nil, fmt.Errorf("there is no runtime %q; there are %s and %s", name, strings.Join(runtimeNames(), ", "), RuntimeAuto)
 }
 
+// RuntimeNames are the runtimes there are, best first, whether they work here or not.
+func RuntimeNames() []string { return runtimeNames() }
+
 func runtimeNames() []string {
 	names := make([]string, len(runtimeKinds))
 	for i, k := range runtimeKinds {
