@@ -2,7 +2,8 @@
 # Runs an array job from nothing to nothing: builds, starts an engine on a free port with a temporary data directory, pushes
 # the image, creates the stack, submits the job, checks every child's log, and removes everything again, also after a
 # failure or Ctrl-C. Needs Go, and no Docker, no AWS account and no network. With --target aws it is the same on AWS, by the
-# Terraform stack of infra/terraform, and costs money: the estimate is printed first, with account and region.
+# Terraform stack of infra/terraform, and costs money: the estimate is printed first, with account and region. The stack has a
+# name and a state of its own there (TF_VAR_name, batchworker-e2e without it, and TF_STATE_DIR), beside that of apply.sh.
 #
 # Usage: scripts/run-e2e.sh [--target local|aws|auto] [--terraform] [--array-size N] [--input JSON] [--no-cleanup]
 #
@@ -43,6 +44,7 @@ data=
 stack_begun=no # whether Terraform may have created something
 if [[ $target == aws ]]; then
   terraform=yes
+  tf_own_stack
   tf_settings
   tf_estimate "$children"
 else
@@ -62,7 +64,7 @@ finish() {
 Left in AWS. To submit again:
   BATCHBOX_ENV_FILE=$env_file $root/scripts/submit.sh
 To remove it:
-  $root/scripts/destroy.sh --target aws && rm -r $work
+  $tf_again $root/scripts/destroy.sh --target aws && rm -r $work
 TEXT
     exit "$status"
   fi
@@ -81,7 +83,7 @@ TEXT
   if [[ $stack_begun == yes ]]; then
     tf_destroy || {
       status=1
-      [[ $target == local ]] || printf 'error: not all is removed from AWS; to try again: %s\n' "$root/scripts/destroy.sh --target aws" >&2
+      [[ $target == local ]] || printf 'error: not all is removed from AWS; to try again: %s\n' "$tf_again $root/scripts/destroy.sh --target aws" >&2
     }
   elif [[ -f $env_file ]]; then
     step destroy "$bin/batchbox" destroy -f "$stack" || status=1

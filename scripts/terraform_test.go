@@ -133,3 +133,30 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 }
+
+// TestEndToEndOnAWSHasAStackOfItsOwn, so that it can't destroy the one that apply.sh has made.
+func TestEndToEndOnAWSHasAStackOfItsOwn(t *testing.T) {
+	t.Parallel()
+	testenv.Require(t, testenv.Bash)
+	for _, tc := range []struct {
+		vars []string
+		want string
+	}{
+		{nil, "batchworker-e2e ROOT/.terraform-state/aws-e2e - TF_VAR_name=batchworker-e2e TF_STATE_DIR=ROOT/.terraform-state/aws-e2e"},
+		{[]string{"TF_VAR_name=mine", "TF_STATE_DIR=/s"}, "mine /s - TF_VAR_name=mine TF_STATE_DIR=/s"},
+		{[]string{"TF_STATE_BUCKET=b", "TF_STATE_DIR=/s"}, "batchworker-e2e /s batchbox-e2e TF_VAR_name=batchworker-e2e TF_STATE_DIR=/s TF_STATE_BUCKET=b TF_STATE_PREFIX=batchbox-e2e"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c",
+			`source ./lib.sh; source ./lib/terraform.sh; choose_target aws >/dev/null; tf_own_stack; tf_settings; echo "$TF_VAR_name $tf_state ${TF_STATE_PREFIX--} $tf_again"`)
+		cmd.Env = append(append(append(environment(), awsSettings...), fakeTerraform(t, "exit 9")), tc.vars...)
+		out, err := cmd.CombinedOutput()
+		root, absErr := filepath.Abs("..")
+		if got := strings.ReplaceAll(strings.TrimSpace(string(out)), root, "ROOT"); err != nil || absErr != nil || got != tc.want {
+			t.Errorf("%q: %v, %q; want %q", tc.vars, err, got, tc.want)
+		}
+	}
+	script, err := os.ReadFile("run-e2e.sh")
+	if own, settings := strings.Index(string(script), "\n  tf_own_stack\n"), strings.Index(string(script), "\n  tf_settings\n"); err != nil || own < 0 || settings < own {
+		t.Errorf("run-e2e.sh does not take a stack of its own first (%v)", err)
+	}
+}

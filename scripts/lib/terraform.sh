@@ -53,6 +53,18 @@ tf_settings() {
   [[ $tf_state == /* ]] || tf_state=$PWD/$tf_state
 }
 
+# tf_own_stack gives an end-to-end run on AWS a name and a state of its own, so that it neither changes nor destroys what
+# apply.sh has made; what is set already stays. tf_again is what to put before a command that is about the same stack.
+tf_own_stack() {
+  export TF_VAR_name=${TF_VAR_name:-batchworker-e2e}
+  export TF_STATE_DIR=${TF_STATE_DIR:-$root/.terraform-state/aws-e2e}
+  tf_again="TF_VAR_name=$TF_VAR_name TF_STATE_DIR=$TF_STATE_DIR"
+  if [[ -n ${TF_STATE_BUCKET-} ]]; then
+    export TF_STATE_PREFIX=${TF_STATE_PREFIX:-batchbox-e2e}
+    tf_again+=" TF_STATE_BUCKET=$TF_STATE_BUCKET TF_STATE_PREFIX=$TF_STATE_PREFIX"
+  fi
+}
+
 # tf_estimate CHILDREN prints account, region and what a run costs.
 tf_estimate() {
   local children=$1 architecture=${TF_VAR_architecture:-X86_64} region arch cpu gb address note=''
