@@ -50,16 +50,17 @@ var rules = []rule{
 	{"internal/identity", []string{"internal/awswire", "internal/batch", "internal/store$"}, nil},
 
 	// Adapters under the engine.
-	{"internal/store", []string{"internal/batch", "internal/engine", "internal/store"}, nil},
+	{"internal/store", []string{"internal/fsys$", "internal/batch", "internal/engine", "internal/store"}, nil},
 	{"internal/logstore", []string{"internal/batch", "internal/logstore", "internal/store$"}, nil},
-	{"internal/registry", []string{"internal/batch", "internal/registry", "internal/store$"}, nil},
-	{"internal/image", []string{"internal/batch", "internal/registry$", "internal/runtime$"}, nil},
+	{"internal/registry", []string{"internal/fsys$", "internal/batch", "internal/registry", "internal/store$"}, nil},
+	{"internal/image", []string{"internal/fsys$", "internal/batch", "internal/registry$", "internal/runtime$"}, nil},
 	{"internal/launcher", []string{"internal/batch", "internal/engine", "internal/runtime$", "internal/supervisor"}, nil},
-	{"internal/supervisor", []string{"internal/logstore", "internal/runtime$", "internal/runtime/spawn", "internal/supervisor"}, nil},
+	{"internal/supervisor", []string{"internal/fsys$", "internal/logstore", "internal/runtime$", "internal/runtime/spawn", "internal/supervisor"}, nil},
 	{"internal/runtime", []string{"internal/dockerhost", "internal/initproc", "internal/runtime"}, nil},
 	{"internal/dockerhost", none, nil},
 	{"internal/initproc", []string{"internal/initproc", "internal/runtime/account"}, nil},
-	{"internal/control", nil, none},
+	{"internal/fsys", []string{"internal/fsys$"}, none},
+	{"internal/control", []string{"internal/fsys$"}, none},
 	{"internal/testenv", nil, none},
 	{"internal/archtest", nil, none},
 

@@ -21,6 +21,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 // The paths on the engine's listener. All of batchbox's own begin with Prefix.
@@ -71,6 +73,10 @@ func DefaultDir() (string, error) {
 // Announce writes the file for an engine that answers now; it makes the token. The caller owns the directory, by whatever
 // lock there is. withdraw removes the file and belongs at the end of the engine.
 func Announce(dir string, e Engine) (_ Engine, withdraw func() error, err error) {
+	return announce(fsys.OS, dir, e)
+}
+
+func announce(files fsys.FS, dir string, e Engine) (_ Engine, withdraw func() error, err error) {
 	e.Token = rand.Text()
 	raw, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
@@ -78,14 +84,14 @@ func Announce(dir string, e Engine) (_ Engine, withdraw func() error, err error)
 	}
 	path := filepath.Join(dir, fileName)
 	temp := path + ".new"
-	if err := os.WriteFile(temp, append(raw, '\n'), 0o600); err != nil {
+	if err := fsys.WriteFile(files, temp, append(raw, '\n'), 0o600); err != nil {
 		return e, nil, fmt.Errorf("announce the engine: %w", err)
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := files.Rename(temp, path); err != nil {
 		return e, nil, fmt.Errorf("announce the engine: %w", err)
 	}
 	return e, func() error {
-		err := os.Remove(path)
+		err := files.Remove(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

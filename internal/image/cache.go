@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/registry"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
@@ -64,6 +65,8 @@ type Options struct {
 	Rootless bool
 	// Now is the clock (time.Now).
 	Now func() time.Time
+	// Files is where files are changed (fsys.OS), but for what images unpack to.
+	Files fsys.FS
 	// Log (slog.Default) is told of pulls and removals.
 	Log *slog.Logger
 }
@@ -185,6 +188,9 @@ func Open(opts Options) (*Cache, error) {
 		opts.Log = slog.Default()
 	}
 	opts.Limits = opts.Limits.withDefaults()
+	if opts.Files == nil {
+		opts.Files = fsys.OS
+	}
 	c := &Cache{
 		opts:    opts,
 		rootful: os.Geteuid() == 0 && !opts.Rootless,
@@ -200,7 +206,7 @@ func Open(opts Options) (*Cache, error) {
 	}
 	for _, d := range []string{"images", "flat", "layers", "archives", "tags", "tmp"} {
 		// No other user may reach what images bring, set-user-id programs among it.
-		if err := os.MkdirAll(filepath.Join(opts.Dir, d), 0o700); err != nil {
+		if err := opts.Files.MkdirAll(filepath.Join(opts.Dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("opening the image cache: %w", err)
 		}
 	}
@@ -222,7 +228,7 @@ func (c *Cache) load() error {
 		rec, err := c.readRecord(name)
 		if err != nil {
 			c.opts.Log.Warn("image record dropped", "file", name, "error", err)
-			if err := os.Remove(name); err != nil {
+			if err := c.opts.Files.Remove(name); err != nil {
 				return err
 			}
 			continue
@@ -414,7 +420,7 @@ func (c *Cache) update(digest string, change func(*record)) error {
 		return err
 	}
 	if e == nil || !bytes.Equal(before, after) {
-		if err := writeFile(filepath.Join(c.opts.Dir, "tmp"), c.recordFile(digest), after); err != nil {
+		if err := writeFile(c.opts.Files, filepath.Join(c.opts.Dir, "tmp"), c.recordFile(digest), after); err != nil {
 			return fmt.Errorf("recording image %s: %w", digest, err)
 		}
 	}
@@ -432,8 +438,8 @@ func (c *Cache) update(digest string, change func(*record)) error {
 }
 
 // writeFile puts a file in place whole and durable, by way of a temporary one in tmp.
-func writeFile(tmp, name string, b []byte) error {
-	f, err := os.CreateTemp(tmp, "file-")
+func writeFile(files fsys.FS, tmp, name string, b []byte) error {
+	f, err := files.CreateTemp(tmp, "file-")
 	if err != nil {
 		return err
 	}
@@ -442,20 +448,12 @@ func writeFile(tmp, name string, b []byte) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
+		err = files.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return errors.Join(err, files.Remove(f.Name()))
 	}
-	return syncDir(filepath.Dir(name))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return files.SyncDir(filepath.Dir(name))
 }
 
 // removeTree removes a directory, also where directories in it forbid that to their owner. One that is not there is fine.

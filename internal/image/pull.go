@@ -299,7 +299,7 @@ func (c *Cache) unpackOne(ctx context.Context, from contents, chains []string, d
 	done = unpacked{u.bytes, u.entries}
 	b, err := json.Marshal(done)
 	if err == nil {
-		err = writeFile(filepath.Join(c.opts.Dir, "tmp"), dir+unpackedExt, b)
+		err = writeFile(c.opts.Files, filepath.Join(c.opts.Dir, "tmp"), dir+unpackedExt, b)
 	}
 	return done, err
 }
@@ -318,7 +318,7 @@ func readUnpacked(dir string) (done unpacked, ok bool) {
 
 // unpackInto has fill unpack into a temporary directory, then puts that in place, whole and durable.
 func (c *Cache) unpackInto(dir string, u *unpacker, fill func() error) (err error) {
-	tmp, err := os.MkdirTemp(filepath.Join(c.opts.Dir, "tmp"), "unpack-")
+	tmp, err := c.opts.Files.MkdirTemp(filepath.Join(c.opts.Dir, "tmp"), "unpack-")
 	if err != nil {
 		return err
 	}
@@ -344,10 +344,10 @@ func (c *Cache) unpackInto(dir string, u *unpacker, fill func() error) (err erro
 	if err := removeTree(dir); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, dir); err != nil {
+	if err := c.opts.Files.Rename(tmp, dir); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return c.opts.Files.SyncDir(filepath.Dir(dir))
 }
 
 // unpackLayer unpacks a layer and makes sure that its content is the one the image's configuration names.

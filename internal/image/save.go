@@ -23,7 +23,7 @@ import (
 func (c *Cache) saveArchive(ctx context.Context, from contents, digest string, img *opened) (put func(*record), unpin func(), err error) {
 	file := c.archiveFile(digest)
 	unpin = c.pin(file)
-	f, err := os.CreateTemp(filepath.Join(c.opts.Dir, "tmp"), "archive-")
+	f, err := c.opts.Files.CreateTemp(filepath.Join(c.opts.Dir, "tmp"), "archive-")
 	if err != nil {
 		return nil, unpin, err
 	}
@@ -33,12 +33,12 @@ func (c *Cache) saveArchive(ctx context.Context, from contents, digest string, i
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
+		err = c.opts.Files.Rename(f.Name(), file)
 	}
 	if err != nil {
-		return nil, unpin, errors.Join(err, os.Remove(f.Name()))
+		return nil, unpin, errors.Join(err, c.opts.Files.Remove(f.Name()))
 	}
-	return func(rec *record) { rec.Archive, rec.ArchiveBytes = true, size }, unpin, syncDir(filepath.Dir(file))
+	return func(rec *record) { rec.Archive, rec.ArchiveBytes = true, size }, unpin, c.opts.Files.SyncDir(filepath.Dir(file))
 }
 
 // writeArchive writes an image under a name, with at most limit bytes of layers. tmp is for layers that have to be rewritten.

@@ -186,7 +186,7 @@ func (c *Cache) askTag(ctx context.Context, r name.Reference, ref string) (known
 	c.mu.Unlock()
 	b, err := json.Marshal(known)
 	if err == nil {
-		err = writeFile(filepath.Join(c.opts.Dir, "tmp"), c.tagFile(ref), b)
+		err = writeFile(c.opts.Files, filepath.Join(c.opts.Dir, "tmp"), c.tagFile(ref), b)
 	}
 	if err != nil {
 		return knownTag{}, fmt.Errorf("remembering what %s names: %w", ref, err)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 // Blob file layout below Options.Dir:
@@ -70,14 +72,14 @@ func (r *Registry) OpenBlob(digest string) (*os.File, error) {
 func (r *Registry) putBytes(b []byte) (string, error) {
 	sum := sha256.Sum256(b)
 	digest := "sha256:" + hex.EncodeToString(sum[:])
-	if _, err := r.StatBlob(digest); err == nil {
-		return digest, nil
+	if _, ok, err := r.haveBlob(digest); ok || err != nil {
+		return digest, err
 	}
-	f, err := os.CreateTemp(filepath.Join(r.opts.Dir, "tmp"), "blob-")
+	f, err := r.opts.Files.CreateTemp(filepath.Join(r.opts.Dir, "tmp"), "blob-")
 	if err != nil {
 		return "", fmt.Errorf("storing blob %s: %w", digest, err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already when the commit succeeded; what stays is cleared by Open
+	defer func() { _ = r.opts.Files.Remove(f.Name()) }() // gone already when the commit succeeded; what stays is cleared by Open
 	if _, err := f.Write(b); err != nil {
 		_ = f.Close()
 		return "", fmt.Errorf("storing blob %s: %w", digest, err)
@@ -87,24 +89,20 @@ func (r *Registry) putBytes(b []byte) (string, error) {
 
 // commitBlob makes the file, whose content has this digest, a blob: on disk under its name when commitBlob returns nil.
 // It closes f.
-func (r *Registry) commitBlob(f *os.File, digest string) error {
+func (r *Registry) commitBlob(f fsys.File, digest string) error {
 	err := errors.Join(f.Sync(), f.Close())
 	path := r.blobPath(digest)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
+		err = r.opts.Files.MkdirAll(filepath.Dir(path), 0o700)
 	}
 	if err == nil {
 		err = os.Chtimes(f.Name(), r.opts.Now(), r.opts.Now())
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = r.opts.Files.Rename(f.Name(), path)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err == nil {
-		// The directory itself may be new.
-		err = syncDir(filepath.Dir(filepath.Dir(path)))
+		err = r.syncBlob(path)
 	}
 	if err != nil {
 		return fmt.Errorf("storing blob %s: %w", digest, err)
@@ -112,12 +110,25 @@ func (r *Registry) commitBlob(f *os.File, digest string) error {
 	return nil
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
+// syncBlob makes the name of a blob durable.
+func (r *Registry) syncBlob(path string) error {
+	if err := r.opts.Files.SyncDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	// The directory itself may be new.
+	return r.opts.Files.SyncDir(filepath.Dir(filepath.Dir(path)))
+}
+
+// haveBlob says whether a blob is there, so that it need not be stored again, and makes sure of it: the one who put it
+// there may have been told that its name is not durable.
+func (r *Registry) haveBlob(digest string) (size int64, ok bool, err error) {
+	if size, err = r.StatBlob(digest); err != nil {
+		return 0, false, nil //nolint:nilerr // then it is stored
+	}
+	if err := r.syncBlob(r.blobPath(digest)); err != nil {
+		return 0, false, fmt.Errorf("storing blob %s: %w", digest, err)
+	}
+	return size, true, nil
 }
 
 // readBlob reads a small blob whole, at most limit bytes.

@@ -53,6 +53,7 @@ import (
 	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/store"
 )
 
@@ -76,6 +77,8 @@ type Options struct {
 	Now func() time.Time
 	// Log (slog.Default) is told what Sweep removed.
 	Log *slog.Logger
+	// Files is where files are changed (fsys.OS).
+	Files fsys.FS
 }
 
 // Registry is the registry of every account and region. Its methods are safe for concurrent use; reads come from memory
@@ -144,6 +147,9 @@ func Open(ctx context.Context, opts Options) (*Registry, error) {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
+	if opts.Files == nil {
+		opts.Files = fsys.OS
+	}
 	r := &Registry{
 		opts:    opts,
 		repos:   map[repoKey]*repository{},
@@ -151,7 +157,7 @@ func Open(ctx context.Context, opts Options) (*Registry, error) {
 		uploads: map[string]*upload{},
 	}
 	for _, d := range []string{"blobs/sha256", "uploads", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(opts.Dir, d), 0o700); err != nil {
+		if err := opts.Files.MkdirAll(filepath.Join(opts.Dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("opening the registry: %w", err)
 		}
 	}
@@ -159,7 +165,7 @@ func Open(ctx context.Context, opts Options) (*Registry, error) {
 		return nil, fmt.Errorf("opening the registry: %w", err)
 	}
 	var err error
-	if r.tokenKey, err = loadKey(filepath.Join(opts.Dir, "token.key")); err != nil {
+	if r.tokenKey, err = loadKey(opts.Files, filepath.Join(opts.Dir, "token.key")); err != nil {
 		return nil, fmt.Errorf("opening the registry: %w", err)
 	}
 	if err := opts.Docs.View(ctx, r.load); err != nil {
@@ -176,7 +182,7 @@ func (r *Registry) emptyTmp() error {
 		return err
 	}
 	for _, e := range entries {
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+		if err := r.opts.Files.Remove(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
@@ -184,7 +190,7 @@ func (r *Registry) emptyTmp() error {
 }
 
 // loadKey reads the key that signs tokens, and makes it the first time.
-func loadKey(path string) ([]byte, error) {
+func loadKey(files fsys.FS, path string) ([]byte, error) {
 	key, err := os.ReadFile(path)
 	if err == nil && len(key) == 32 {
 		return key, nil
@@ -197,10 +203,10 @@ func loadKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, key, 0o600); err != nil {
+	if err := fsys.WriteFile(files, tmp, key, 0o600); err != nil {
 		return nil, err
 	}
-	return key, os.Rename(tmp, path)
+	return key, files.Rename(tmp, path)
 }
 
 // load fills the index from the records.

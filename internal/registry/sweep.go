@@ -66,7 +66,7 @@ func (r *Registry) sweepUpload(path string) (removed bool, err error) {
 		return false, nil
 	}
 	delete(r.uploads, path)
-	err = os.Remove(path)
+	err = r.opts.Files.Remove(path)
 	return err == nil, err
 }
 
@@ -111,7 +111,7 @@ func (r *Registry) sweepBlob(path, digest string) (int64, error) {
 	if r.opts.Now().Sub(fi.ModTime()) < r.opts.Grace {
 		return -1, nil
 	}
-	if err := os.Remove(path); err != nil {
+	if err := r.opts.Files.Remove(path); err != nil {
 		return -1, err
 	}
 	return fi.Size(), nil
@@ -127,7 +127,7 @@ func (r *Registry) DeleteBlob(digest string) error {
 	if n := r.refs[digest]; n > 0 {
 		return errf(BlobReferenced, "blob %s is needed by %d image(s)", digest, n)
 	}
-	err := os.Remove(r.blobPath(digest))
+	err := r.opts.Files.Remove(r.blobPath(digest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return errf(BlobNotFound, "blob %s is not in the registry", digest)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 // An upload is a file that grows. Its name is the upload's id and a mark of the repository it was started for, so that a
@@ -43,7 +44,7 @@ func (r *Registry) StartUpload(p batch.Partition, name string) (string, error) {
 		return "", err
 	}
 	id := uuid.NewString()
-	f, err := os.OpenFile(r.uploadPath(p, name, id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := r.opts.Files.OpenFile(r.uploadPath(p, name, id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("starting an upload: %w", err)
 	}
@@ -122,8 +123,8 @@ func (u *upload) load() error {
 }
 
 // append writes body to the end of the upload, which may grow to limit bytes. What arrived before an error stays.
-func (u *upload) append(ctx context.Context, body io.Reader, limit int64) error {
-	f, err := os.OpenFile(u.path, os.O_WRONLY|os.O_APPEND, 0o600)
+func (u *upload) append(ctx context.Context, files fsys.FS, body io.Reader, limit int64) error {
+	f, err := files.OpenFile(u.path, os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing an upload: %w", err)
 	}
@@ -181,7 +182,7 @@ func (r *Registry) Append(ctx context.Context, p batch.Partition, name, id strin
 			Message: fmt.Sprintf("the part starts at byte %d, but the upload stands at byte %d", at, u.size)}
 	}
 	from := u.size
-	if err := u.append(ctx, body, r.opts.MaxBlob); err != nil {
+	if err := u.append(ctx, r.opts.Files, body, r.opts.MaxBlob); err != nil {
 		return u.size, err
 	}
 	if got := u.size - from; want >= 0 && got != want {
@@ -213,7 +214,7 @@ func (r *Registry) FinishUpload(ctx context.Context, p batch.Partition, name, id
 	}
 	defer r.release(u)
 	if body != nil {
-		if err := u.append(ctx, body, r.opts.MaxBlob); err != nil {
+		if err := u.append(ctx, r.opts.Files, body, r.opts.MaxBlob); err != nil {
 			return 0, err
 		}
 	}
@@ -221,10 +222,12 @@ func (r *Registry) FinishUpload(ctx context.Context, p batch.Partition, name, id
 		err := errf(DigestMismatch, "the content was said to have digest %s, but has %s", digest, got)
 		return 0, r.drop(u, err)
 	}
-	if size, err := r.StatBlob(digest); err == nil {
+	if size, ok, err := r.haveBlob(digest); err != nil {
+		return 0, err
+	} else if ok {
 		return size, r.drop(u, nil)
 	}
-	f, err := os.OpenFile(u.path, os.O_WRONLY, 0o600)
+	f, err := r.opts.Files.OpenFile(u.path, os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("finishing upload %s: %w", id, err)
 	}
@@ -247,7 +250,7 @@ func (r *Registry) CancelUpload(p batch.Partition, name, id string) error {
 
 // drop removes an upload's file and memory and returns cause, or why that failed.
 func (r *Registry) drop(u *upload, cause error) error {
-	err := os.Remove(u.path)
+	err := r.opts.Files.Remove(u.path)
 	r.forget(u)
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("dropping an upload: %w", err))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/fake"
 	"github.com/batchbox/batchbox/internal/runtime/spawn"
@@ -210,7 +211,7 @@ func TestEngineComesBack(t *testing.T) {
 func crashed(t *testing.T, boot string) string {
 	t.Helper()
 	dir := t.TempDir()
-	held, _, err := lock(dir)
+	held, _, err := lock(fsys.OS, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +390,7 @@ func TestRuntimesBelongToOne(t *testing.T) {
 			rts, err := open(ctx)
 			return []runtime.Runtime{closing{rts[0].(*fake.Runtime), func() {
 				closed = true
-				if f, _, err := lock(o.Dir); !errors.Is(err, ErrRunning) {
+				if f, _, err := lock(fsys.OS, o.Dir); !errors.Is(err, ErrRunning) {
 					t.Errorf("while a runtime is closed another can be supervisor: %v, %v", f, err)
 				}
 			}}}, err
@@ -550,7 +551,7 @@ func TestStrangers(t *testing.T) {
 func TestStrangeSupervisor(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	l, err := listen(dir)
+	l, err := listen(fsys.OS, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

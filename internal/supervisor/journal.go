@@ -12,6 +12,7 @@ import (
 	"sort"
 	"sync"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
@@ -22,14 +23,15 @@ import (
 //
 // A nil journal is one that nobody needs.
 type journal struct {
-	log *slog.Logger
+	files fsys.FS
+	log   *slog.Logger
 
 	mu   sync.Mutex
 	path string
 	boot string
 	// intact says that a task that is not in the journal was never taken on.
 	intact bool
-	f      *os.File
+	f      fsys.File
 	size   int64
 	live   map[string]*entry
 	buf    []byte
@@ -70,8 +72,8 @@ const (
 // openJournal reads what a predecessor left at path and begins a journal with the same contents. It is intact if the
 // predecessor's was, is whole, and is from this boot of the machine; without a predecessor, first says whether there
 // can not have been one.
-func openJournal(path, boot string, first bool, log *slog.Logger) (*journal, error) {
-	j := &journal{log: log, path: path, boot: boot, live: make(map[string]*entry)}
+func openJournal(files fsys.FS, path, boot string, first bool, log *slog.Logger) (*journal, error) {
+	j := &journal{files: files, log: log, path: path, boot: boot, live: make(map[string]*entry)}
 	var err error
 	if j.intact, err = j.load(first); err != nil {
 		return nil, fmt.Errorf("supervisor journal: %w", err)
@@ -224,7 +226,7 @@ func (j *journal) append(r record) error {
 // rewrite replaces the journal by one that holds what is live, and nothing else.
 func (j *journal) rewrite() error {
 	temp := j.path + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := j.files.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -249,10 +251,10 @@ func (j *journal) rewrite() error {
 		size, err = f.Seek(0, io.SeekCurrent)
 	}
 	if err == nil {
-		err = os.Rename(temp, j.path)
+		err = j.files.Rename(temp, j.path)
 	}
 	if err != nil {
-		return errors.Join(err, f.Close(), os.Remove(temp))
+		return errors.Join(err, f.Close(), j.files.Remove(temp))
 	}
 	if j.f != nil {
 		_ = j.f.Close() // the file has been replaced

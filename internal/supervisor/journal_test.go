@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
@@ -17,7 +18,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func openTestJournal(t testing.TB, path, boot string, first bool) *journal {
 	t.Helper()
-	j, err := openJournal(path, boot, first, quiet)
+	j, err := openJournal(fsys.OS, path, boot, first, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

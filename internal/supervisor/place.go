@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 // The files of a supervisor in its directory.
@@ -34,11 +36,11 @@ var ErrRunning = errors.New("another supervisor is running")
 
 // lock makes this process the directory's supervisor. The lock goes with the process, however that ends. first says that
 // the directory has never had a supervisor.
-func lock(dir string) (f *os.File, first bool, err error) {
+func lock(files fsys.FS, dir string) (f fsys.File, first bool, err error) {
 	path := filepath.Join(dir, lockFile)
 	_, err = os.Stat(path)
 	first = errors.Is(err, fs.ErrNotExist)
-	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err = files.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, false, fmt.Errorf("supervisor lock: %w", err)
 	}
@@ -65,12 +67,12 @@ func lock(dir string) (f *os.File, first bool, err error) {
 }
 
 // listen opens the directory's socket and writes down where it is. The caller holds the lock.
-func listen(dir string) (*net.UnixListener, error) {
+func listen(files fsys.FS, dir string) (*net.UnixListener, error) {
 	path, err := socketPath(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := files.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("supervisor socket: %w", err)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -81,9 +83,9 @@ func listen(dir string) (*net.UnixListener, error) {
 		return nil, errors.Join(fmt.Errorf("supervisor socket: %w", err), l.Close())
 	}
 	addr := filepath.Join(dir, addrFile)
-	err = os.WriteFile(addr+".new", []byte(path+"\n"), 0o600)
+	err = fsys.WriteFile(files, addr+".new", []byte(path+"\n"), 0o600)
 	if err == nil {
-		err = os.Rename(addr+".new", addr)
+		err = files.Rename(addr+".new", addr)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("supervisor socket: %w", err), l.Close())

@@ -7,23 +7,25 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 func TestLock(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	one, first, err := lock(dir)
+	one, first, err := lock(fsys.OS, dir)
 	if err != nil || !first {
 		t.Fatalf("first %v, %v", first, err)
 	}
-	_, _, err = lock(dir)
+	_, _, err = lock(fsys.OS, dir)
 	if want := fmt.Sprintf("another supervisor is running: process %d holds %s", os.Getpid(), dir); !errors.Is(err, ErrRunning) || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	if err := one.Close(); err != nil {
 		t.Fatal(err)
 	}
-	two, first, err := lock(dir)
+	two, first, err := lock(fsys.OS, dir)
 	if err != nil || first {
 		t.Fatalf("first %v, %v", first, err)
 	}
@@ -41,7 +43,7 @@ func TestSocketInALongDirectory(t *testing.T) {
 		}
 		// Twice, as after a crash, which leaves the socket's file.
 		for range 2 {
-			l, err := listen(dir)
+			l, err := listen(fsys.OS, dir)
 			if err != nil {
 				t.Fatal(err)
 			}

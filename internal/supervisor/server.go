@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/spawn"
 )
@@ -38,6 +39,8 @@ type ServeOptions struct {
 	StartParallelism int
 	// Ready, if set, is called when clients can connect.
 	Ready func()
+
+	files fsys.FS // fsys.OS if nil; tests put failing ones here
 }
 
 const defaultIdleGrace = 30 * time.Second
@@ -52,12 +55,15 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	if o.IdleGrace <= 0 {
 		o.IdleGrace = defaultIdleGrace
 	}
-	held, first, err := lock(o.Dir)
+	if o.files == nil {
+		o.files = fsys.OS
+	}
+	held, first, err := lock(o.files, o.Dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
-	j, err := openJournal(filepath.Join(o.Dir, journalFile), spawn.Boot(), first, o.Logger)
+	j, err := openJournal(o.files, filepath.Join(o.Dir, journalFile), spawn.Boot(), first, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -90,7 +96,7 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	if err := takeOver(ctx, s.keeper, j, runtimes, o); err != nil {
 		return err
 	}
-	l, err := listen(o.Dir)
+	l, err := listen(o.files, o.Dir)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/runtimetest"
@@ -473,7 +474,7 @@ func TestLeavesByItself(t *testing.T) {
 	first := s.pid()
 	c.ack(s.key(0, 1))
 	until(t, "it is gone", func() bool {
-		held, _, err := lock(s.dir)
+		held, _, err := lock(fsys.OS, s.dir)
 		if err == nil {
 			_ = held.Close()
 		}

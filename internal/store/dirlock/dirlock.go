@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 // FileName is the lock's file in the data directory. It stays there when the lock is released: removing it would let two
@@ -44,7 +47,7 @@ func (e *HeldError) Error() string {
 
 // Lock is a held directory.
 type Lock struct {
-	f      *os.File
+	f      fsys.File
 	holder Holder
 }
 
@@ -60,10 +63,12 @@ var held sync.Map
 
 // Acquire locks dir, which must exist, for this process. It returns a *HeldError if another process (or an earlier call)
 // holds it. now is what Holder.Since says.
-func Acquire(dir string, now time.Time) (*Lock, error) {
+func Acquire(dir string, now time.Time) (*Lock, error) { return acquire(fsys.OS, dir, now) }
+
+func acquire(files fsys.FS, dir string, now time.Time) (*Lock, error) {
 	path := filepath.Join(dir, FileName)
 	for try := 0; ; try++ {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := files.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("lock data directory: %w", err)
 		}
@@ -141,7 +146,7 @@ func Read(dir string) (h Holder, held bool, err error) {
 }
 
 // read is zero for what a holder has not written yet.
-func read(f *os.File) (h Holder) {
+func read(f io.ReaderAt) (h Holder) {
 	text := make([]byte, 4096)
 	n, _ := f.ReadAt(text, 0)
 	if json.Unmarshal(text[:n], &h) != nil {
@@ -150,7 +155,7 @@ func read(f *os.File) (h Holder) {
 	return h
 }
 
-func tryLock(f *os.File, how int) (bool, error) {
+func tryLock(f fsys.File, how int) (bool, error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		switch {
@@ -165,7 +170,7 @@ func tryLock(f *os.File, how int) (bool, error) {
 }
 
 // current says whether path still names the file.
-func current(f *os.File, path string) bool {
+func current(f fsys.File, path string) bool {
 	a, errA := f.Stat()
 	b, errB := os.Stat(path)
 	return errA == nil && errB == nil && os.SameFile(a, b)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-
 )
 
 // BackupDir is DB.Backup of the store in a data directory, whether or not an engine has it open. The file may not be in the
