@@ -114,7 +114,7 @@ func (c *Config) setDefaults() error {
 			return err
 		}
 	}
-	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream), c.checkInProcess(), c.Retention.setDefaults()); err != nil {
+	if err := errors.Join(c.Events.check(), checkSpot(&c.Limits), checkUpstream(c.Upstream), c.checkRules(), c.checkInProcess(), c.Retention.setDefaults()); err != nil {
 		return err
 	}
 	if err := c.checkAccess(); err != nil {

@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
 
@@ -213,11 +214,11 @@ func statusSummary(counts *[batch.NumStatuses]int) map[string]int32 {
 func showAttempt(v *engine.JobView, at *engine.Attempt) attemptDetail {
 	d := attemptDetail{StartedAt: moment(at.StartedAt), StoppedAt: moment(at.StoppedAt), StatusReason: optional(at.StatusReason)}
 	if v.Spec.ECS == nil && (len(at.Containers) == 1 || at.Containers == nil) {
-		run := showRun(v.Partition, at)
+		run := showRun(v, at)
 		d.Container = &run
 		return d
 	}
-	run := taskRun{TaskArn: taskARN(v.Partition, at), Containers: []taskContainerRun{}}
+	run := taskRun{ContainerInstanceArn: instanceARN(v, at), TaskArn: taskARN(v.Partition, at), Containers: []taskContainerRun{}}
 	for i := range at.Containers {
 		run.Containers = append(run.Containers, showContainerRun(at, &at.Containers[i]))
 	}
@@ -232,8 +233,19 @@ func taskARN(p batch.Partition, at *engine.Attempt) *string {
 	return ptr(p.ARN("ecs", "task/"+at.Cluster+"/"+at.TaskID))
 }
 
-func showRun(p batch.Partition, at *engine.Attempt) containerRun {
-	run := containerRun{TaskArn: taskARN(p, at), NetworkInterfaces: interfaces(at)}
+// instanceARN is the container instance of an attempt on EC2; Fargate has none. This machine is one instance in the cluster
+// of each environment, so its id is made of the environment's uuid, which ends the cluster's name.
+func instanceARN(v *engine.JobView, at *engine.Attempt) *string {
+	const uuid = 36
+	if v.Spec.Platform == batch.Fargate || at.TaskID == "" || len(at.Cluster) < uuid {
+		return nil
+	}
+	id := strings.ReplaceAll(at.Cluster[len(at.Cluster)-uuid:], "-", "")
+	return ptr(v.Partition.ARN("ecs", "container-instance/"+at.Cluster+"/"+id))
+}
+
+func showRun(v *engine.JobView, at *engine.Attempt) containerRun {
+	run := containerRun{ContainerInstanceArn: instanceARN(v, at), TaskArn: taskARN(v.Partition, at), NetworkInterfaces: interfaces(at)}
 	if len(at.Containers) > 0 {
 		c := &at.Containers[0]
 		run.Reason = optional(c.Reason)
@@ -301,7 +313,7 @@ func (d *jobDetail) showProperties(v *engine.JobView) error {
 		}
 	}
 	if container != nil {
-		d.Container = splice(container, showRun(v.Partition, at))
+		d.Container = splice(container, showRun(v, at))
 	}
 	if ecs != nil {
 		shown, err := showTasks(v, ecs, at)
@@ -339,6 +351,11 @@ func showTasks(v *engine.JobView, ecs json.RawMessage, at *engine.Attempt) (json
 			return nil, err
 		}
 		task["containers"] = joined
+		if arn := instanceARN(v, at); arn != nil {
+			if task["containerInstanceArn"], err = json.Marshal(arn); err != nil {
+				return nil, err
+			}
+		}
 		if arn := taskARN(v.Partition, at); arn != nil {
 			if task["taskArn"], err = json.Marshal(arn); err != nil {
 				return nil, err

@@ -171,6 +171,25 @@ func refusedResources() []refusal {
 		invalid("7.4", "ListConsumableResources", `{"filters":[{"name":"COLOUR","values":["red"]}]}`, "Filter name COLOUR is not valid. Valid values are: [CONSUMABLE_RESOURCE_NAME]"),
 		invalid("7.4", "ListJobsByConsumableResource", `{"consumableResource":"token","filters":[{"name":"COLOUR","values":["red"]}]}`, "Filter name COLOUR is not valid. Valid values are: [JOB_STATUS, JOB_NAME]"),
 	}
+	// 1.2: SageMaker's. What makes one is refused, what names one does not find it.
+	const training, shares = "batchbox does not run service jobs (SageMaker training).", "batchbox has no quota shares, which belong to SageMaker training queues."
+	cases = append(cases,
+		bare("1.2", "CreateServiceEnvironment", `{"serviceEnvironmentName":"s","serviceEnvironmentType":"SAGEMAKER_TRAINING","capacityLimits":[]}`, "CreateServiceEnvironment is not supported: "+training),
+		bare("1.2", "SubmitServiceJob", `{"jobName":"j","jobQueue":"q","serviceRequestPayload":"{}","serviceJobType":"SAGEMAKER_TRAINING"}`, "SubmitServiceJob is not supported: "+training),
+		bare("1.2", "CreateQuotaShare", `{}`, "CreateQuotaShare is not supported: "+shares),
+		bare("1.2", "UpdateServiceEnvironment", `{"serviceEnvironment":"s"}`, "ServiceEnvironment s does not exist: "+training),
+		bare("1.2", "DeleteServiceEnvironment", `{"serviceEnvironment":"s"}`, "ServiceEnvironment s does not exist: "+training),
+		bare("1.2", "DescribeServiceJob", `{"jobId":"j"}`, "Service job j does not exist: "+training),
+		bare("1.2", "UpdateServiceJob", `{"jobId":"j","schedulingPriority":1}`, "Service job j does not exist: "+training),
+		invalid("1.2", "TerminateServiceJob", `{"jobId":"j","reason":"r"}`, "Job id j is not valid."),
+		invalid("1.2", "ListServiceJobs", `{"jobStatus":"DONE"}`, "Service job status DONE is not valid."),
+		bare("1.2", "ListServiceJobs", `{"jobQueue":"none"}`, arnBase+"job-queue/none does not exist"),
+		invalid("1.2", "DescribeServiceEnvironments", `{"serviceEnvironments":["s"],"maxResults":1}`, "ServiceEnvironments and MaxResults cannot both be set"),
+		bare("1.2", "ListQuotaShares", `{"jobQueue":"none"}`, arnBase+"job-queue/none does not exist"),
+		bare("1.2", "DescribeQuotaShare", `{"quotaShareArn":"a"}`, "QuotaShare a does not exist: "+shares),
+		bare("1.2", "UpdateQuotaShare", `{"quotaShareArn":"a"}`, "QuotaShare a does not exist: "+shares),
+		bare("1.2", "DeleteQuotaShare", `{"quotaShareArn":"a"}`, "QuotaShare a does not exist: "+shares),
+	)
 	// 2.1: what belongs to EC2 only.
 	for member, value := range map[string]any{
 		"allocationStrategy": "BEST_FIT", "bidPercentage": 50, "desiredvCpus": 1, "ec2Configuration": list{obj{"imageType": "ECS_AL2023"}}, "ec2KeyPair": "k",

@@ -72,30 +72,12 @@ func (a *API) Service() (*awswire.Service, error) {
 		// SubmitJob and RegisterJobDefinition have far smaller limits of their own; this one bounds what is read at all.
 		MaxBody: 256 << 10,
 	}
+	s.Operations = append(s.Operations, a.absentOperations()...)
 	if err := s.ApplyModel(awswire.BatchModel()); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
-
-// refused are the operations batchbox does not provide, each with the sentence that says so.
-var refused = func() map[string]string {
-	m := map[string]string{}
-	for sentence, operations := range map[string][]string{
-		"batchbox does not run service jobs (SageMaker training)": {
-			"SubmitServiceJob", "DescribeServiceJob", "ListServiceJobs", "TerminateServiceJob", "UpdateServiceJob",
-			"CreateServiceEnvironment", "UpdateServiceEnvironment", "DeleteServiceEnvironment", "DescribeServiceEnvironments",
-		},
-		"batchbox has no quota shares, which belong to SageMaker training queues": {
-			"CreateQuotaShare", "UpdateQuotaShare", "DeleteQuotaShare", "DescribeQuotaShare", "ListQuotaShares",
-		},
-	} {
-		for _, op := range operations {
-			m[op] = fmt.Sprintf("%s is not supported: %s.", op, sentence)
-		}
-	}
-	return m
-}()
 
 // The two exceptions of the Batch API (API reference, "Errors" of each operation).
 const (
