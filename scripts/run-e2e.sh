@@ -134,6 +134,7 @@ if [[ $terraform == yes ]]; then
   ((status == 0)) || exit "$status"
   stack_begun=yes
   tf_apply
+  step 'second plan' tf_settled
 else
   step push "$bin/batchbox" image build "$root/apps/batchworker" -t "$image" --platform host
   step apply "$bin/batchbox" apply -f "$stack" --env-file "$env_file"

@@ -35,6 +35,29 @@ func TestE2ETerraform(t *testing.T) {
 	nothingIsLeft(t, tmp)
 }
 
+// TestASecondPlanHasToBeEmpty has the job not run, and all removed, if it is not.
+func TestASecondPlanHasToBeEmpty(t *testing.T) {
+	t.Parallel()
+	cmd, tmp := e2e(t, "--terraform")
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cmd.Env = append(cmd.Env, fakeTerraform(t, playTerraform(dir, root, `case "$*" in
+*"02-app plan "*) echo "~ tags = {}"; exit 2 ;;
+esac`)))
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "~ tags = {}\nerror: a second plan of 02-app is not empty\nsecond plan: failed after ") || strings.Contains(string(out), "PASSED") {
+		t.Errorf("%v, output\n%s", err, out)
+	}
+	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+	if got, want := order(calls), "01-ecr apply, 02-app apply, 02-app destroy, 01-ecr destroy"; err != nil || got != want {
+		t.Errorf("terraform did %s; want %s (%v)", got, want, err)
+	}
+	nothingIsLeft(t, tmp)
+}
+
 // playTerraform is a script that plays terraform's part with batchbox, keeps a list of its calls in dir, and runs what a test
 // puts before it.
 func playTerraform(dir, root string, before ...string) string {

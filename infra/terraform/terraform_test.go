@@ -127,3 +127,26 @@ func TestReadme(t *testing.T) {
 		}
 	}
 }
+
+// TestEverythingIsDescribed wants a description of each variable and output, and a type of each variable.
+func TestEverythingIsDescribed(t *testing.T) {
+	t.Parallel()
+	for _, m := range modules(t) {
+		for kind, members := range map[string][]string{"variable": {"description", "type"}, "output": {"description", "value"}} {
+			source, err := os.ReadFile(filepath.Join(m, kind+"s.tf"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			blocks := strings.Split("\n"+string(source), "\n"+kind+" ")
+			for _, block := range blocks[1:] {
+				name, body, _ := strings.Cut(block, " {\n")
+				body, _, _ = strings.Cut(body, "\n}\n")
+				for _, member := range members {
+					if !regexp.MustCompile(`(?m)^  ` + member + ` +=`).MatchString(body) {
+						t.Errorf("%s: the %s %s has no %s", m, kind, name, member)
+					}
+				}
+			}
+		}
+	}
+}

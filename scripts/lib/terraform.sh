@@ -87,7 +87,7 @@ tf() {
   local state=()
   if [[ -z ${TF_STATE_BUCKET-} ]]; then
     case $command in
-      apply | destroy | output) state=(-state="$tf_state/$module.tfstate") ;;
+      plan | apply | destroy | output) state=(-state="$tf_state/$module.tfstate") ;;
       state) state=("$1" -state="$tf_state/$module.tfstate"); shift ;;
     esac
   fi
@@ -218,6 +218,20 @@ tf_apply() {
   fi
   step 02-app tf_logged tf 02-app apply -auto-approve -input=false -no-color || return
   tf_write_env
+}
+
+# tf_settled makes sure that what was applied is all there is to apply.
+tf_settled() {
+  local module log status
+  for module in 01-ecr 02-app; do
+    log=$tf_state/$module.plan.log status=0
+    tf "$module" plan -detailed-exitcode -input=false -no-color >"$log" 2>&1 || status=$?
+    if ((status != 0)); then
+      cat "$log" >&2
+      ((status != 2)) || printf 'error: a second plan of %s is not empty\n' "$module" >&2
+      return 1
+    fi
+  done
 }
 
 # tf_end_jobs ends the jobs of the queue, so that nothing has to wait for them. A queue that is gone has none.
