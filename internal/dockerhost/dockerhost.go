@@ -30,7 +30,7 @@ type Host struct {
 	Source string
 	// CA, Cert and Key are the PEM files of a context that wants TLS; "" for none.
 	CA, Cert, Key string
-	// env: the client reads DOCKER_HOST and its companions itself.
+	// env: DOCKER_CERT_PATH and DOCKER_TLS_VERIFY belong to it.
 	env bool
 }
 
@@ -200,14 +200,13 @@ func Connect(ctx context.Context, h Host) (*client.Client, error) {
 	if !h.tls() {
 		options = append(options, client.WithScheme("http"))
 	}
-	if h.env {
-		options = append(options, client.FromEnv)
-	} else {
-		options = append(options, client.WithHost(h.URL), client.WithAPIVersionFromEnv())
-		if h.CA != "" || h.Cert != "" {
-			options = append(options, client.WithTLSClientConfig(h.CA, h.Cert, h.Key))
-		}
+	switch {
+	case h.env:
+		options = append(options, client.WithTLSClientConfigFromEnv())
+	case h.CA != "" || h.Cert != "":
+		options = append(options, client.WithTLSClientConfig(h.CA, h.Cert, h.Key))
 	}
+	options = append(options, client.WithHost(h.URL), client.WithAPIVersionFromEnv())
 	c, err := client.New(options...)
 	if err != nil {
 		return nil, fmt.Errorf("the daemon at %s (%s): %w", h.URL, h.Source, err)

@@ -62,6 +62,8 @@ type Options struct {
 	ImageBytes int64
 	// Grace is how old an orphan has to be before it is removed (5 min), Patrol how often is looked for some (1 min).
 	Grace, Patrol time.Duration
+	// DaemonPatience is how long the daemon may be away before its containers count as lost (2 min).
+	DaemonPatience time.Duration
 	// Log hears what is not an error of one container.
 	Log *slog.Logger
 }

@@ -45,8 +45,6 @@ const (
 	signalPatience = 30 * time.Second
 	// outputPatience is how long the daemon may take for what is left of the output after the end.
 	outputPatience = 10 * time.Second
-	// daemonPatience is how long a daemon may be away before its containers count as lost.
-	daemonPatience = 2 * time.Minute
 )
 
 // PID implements runtime.Handle.
@@ -174,7 +172,7 @@ func (h *handle) lookAgain(err error) (running bool, text string) {
 	}
 	h.r.log.Warn("docker: the daemon no longer says how a container fares", "container", h.name, "err", err)
 	text = "the Docker daemon went away while the container ran: " + err.Error()
-	ctx, cancel := context.WithTimeout(h.r.ctx, daemonPatience)
+	ctx, cancel := context.WithTimeout(h.r.ctx, h.r.options.DaemonPatience)
 	defer cancel()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		c, err := h.r.api.ContainerInspect(ctx, h.id, client.ContainerInspectOptions{})

@@ -12,19 +12,23 @@ import (
 // The streams of an attach request without a terminal: a header of 8 bytes with the stream in the first and the length of
 // what follows in the last four (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach).
 const (
-	streamStdout  = 1
-	streamStderr  = 2
-	streamDaemon  = 3 // an error of the daemon's
-	frameHeader   = 8
-	maxFrame      = 16 << 20
-	maxHeldOutput = 16 << 10
+	streamStderr = 2
+	streamDaemon = 3 // an error of the daemon's
+	frameHeader  = 8
+	maxFrame     = 16 << 20
 )
 
+// maxHeldOutput is as much as CloudWatch takes for one event.
+const maxHeldOutput = 256 << 10
+
 // merger writes two streams to one writer so that a line of one is not torn by the other. The beginning of a line is held back
-// until its end comes, up to a bound: what is longer comes in pieces.
+// until its end comes. A line that is longer than maxHeldOutput is passed on as it comes, and the other stream is held back
+// meanwhile, as long as it can be.
 type merger struct {
 	to   io.Writer
 	held [2]bytes.Buffer
+	// open is the stream whose line has been passed on without its end, plus 1; 0 if there is none.
+	open int
 	// err is the first of to; what comes after it is discarded.
 	err error
 }
@@ -32,17 +36,35 @@ type merger struct {
 // write takes what a stream, 0 or 1, has said.
 func (m *merger) write(stream int, p []byte) {
 	held := &m.held[stream]
-	if end := bytes.LastIndexByte(p, '\n') + 1; end > 0 {
-		m.flush(stream)
+	if m.open == stream+1 {
+		end := bytes.IndexByte(p, '\n') + 1
+		if end == 0 {
+			m.put(p)
+			return
+		}
 		m.put(p[:end])
-		p = p[end:]
-	}
-	if held.Len()+len(p) > maxHeldOutput {
-		m.flush(stream)
-		m.put(p)
-		return
+		p, m.open = p[end:], 0
+		m.lines(1 - stream)
 	}
 	held.Write(p)
+	if m.open == 0 {
+		m.lines(stream)
+	}
+	if held.Len() > maxHeldOutput {
+		m.open = stream + 1
+		if b := held.Bytes(); b[len(b)-1] == '\n' {
+			m.open = 0
+		}
+		m.flush(stream)
+	}
+}
+
+// lines writes the whole lines among what is held of a stream.
+func (m *merger) lines(stream int) {
+	held := &m.held[stream]
+	if end := bytes.LastIndexByte(held.Bytes(), '\n') + 1; end > 0 {
+		m.put(held.Next(end))
+	}
 }
 
 // flush writes what is held of a stream.

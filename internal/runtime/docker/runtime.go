@@ -72,6 +72,9 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Patrol == 0 {
 		o.Patrol = time.Minute
 	}
+	if o.DaemonPatience == 0 {
+		o.DaemonPatience = 2 * time.Minute
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
