@@ -29,9 +29,10 @@ func newImage(s *Streams) *cobra.Command {
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	build := newImageBuild(s, nil)
-	cmd.AddCommand(build)
-	build.GroupID = ""
+	for _, sub := range []*cobra.Command{newImageBuild(s, nil), newImageLoad(s, nil)} {
+		cmd.AddCommand(sub)
+		sub.GroupID = ""
+	}
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,7 +29,7 @@ type Harness struct {
 	// Image makes an image of an unpacked root file system (see Rootfs), in the form that the runtime's capabilities ask
 	// for. Nil puts the directory into Image.Rootfs.
 	Image func(t testing.TB, root string) runtime.Image
-	// Starts is how many containers the test of many starts runs; 1,000 if zero.
+	// Starts is how many containers the test of many starts runs; 1,000 if zero. The environment's BATCHBOX_STARTS wins.
 	Starts int
 	// Patience bounds each wait; 20 s if zero.
 	Patience time.Duration
@@ -40,6 +41,12 @@ func Run(t *testing.T, h Harness) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(hangups) })
+	if text := os.Getenv("BATCHBOX_STARTS"); text != "" {
+		var err error
+		if h.Starts, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("BATCHBOX_STARTS: %v", err)
+		}
+	}
 	if h.Starts == 0 {
 		h.Starts = 1000
 	}
