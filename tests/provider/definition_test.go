@@ -341,6 +341,37 @@ func TestJobDefinition_NodeProperties_withECS_ECSProperties_update(t *testing.T)
 	p.deregister(arn)
 }
 
+// TestJobDefinitionDataSource_basicName_basicARN reads as the data source does: the highest revision of a name and a state.
+func TestJobDefinitionDataSource_basicName_basicARN(t *testing.T) {
+	p := configure(t)
+	var arns []string
+	for i := range 3 {
+		arns = append(arns, *must(p.batch.RegisterJobDefinition(p.Context(), &batch.RegisterJobDefinitionInput{
+			JobDefinitionName: aws.String(env), Type: types.JobDefinitionTypeContainer, RetryStrategy: &types.RetryStrategy{Attempts: aws.Int32(10)},
+			ContainerProperties: &types.ContainerProperties{Command: []string{"echo", fmt.Sprint("test", i)}, Image: aws.String("busybox"), Memory: aws.Int32(128), Vcpus: aws.Int32(1)},
+		}))(p).JobDefinitionArn)
+	}
+	must(p.batch.DeregisterJobDefinition(p.Context(), &batch.DeregisterJobDefinitionInput{JobDefinition: &arns[2]}))(p)
+	for status, want := range map[string]string{"ACTIVE": "2 1", "INACTIVE": "3"} {
+		var revisions []string
+		pages := batch.NewDescribeJobDefinitionsPaginator(p.batch, &batch.DescribeJobDefinitionsInput{JobDefinitionName: aws.String(env), Status: &status, MaxResults: aws.Int32(1)})
+		for pages.HasMorePages() {
+			for _, jd := range must(pages.NextPage(p.Context()))(p).JobDefinitions {
+				revisions = append(revisions, fmt.Sprint(*jd.Revision))
+			}
+		}
+		if got := strings.Join(revisions, " "); got != want {
+			t.Errorf("%s: revisions %s, want %s", status, got, want)
+		}
+	}
+	for i, arn := range arns {
+		jd := must(p.batch.DescribeJobDefinitions(p.Context(), &batch.DescribeJobDefinitionsInput{JobDefinitions: []string{arn}}))(p).JobDefinitions
+		if len(jd) != 1 || *jd[0].Revision != int32(i+1) || *jd[0].RetryStrategy.Attempts != 10 || jd[0].ContainerOrchestrationType != types.OrchestrationTypeEcs {
+			t.Errorf("%s: %+v", arn, jd)
+		}
+	}
+}
+
 // TestJobDefinition_refusals are what a wrong configuration meets: the service's error, and nothing registered.
 func TestJobDefinition_refusals(t *testing.T) {
 	p := configure(t)
