@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,9 @@ type loaded struct {
 	jobs []*job // ascending by seq
 	// resume are the attempts under way, for the Launcher to find again; begun says which had reached RUNNING.
 	resume []ResumeTask
+	// spec is that of the last job, raw its row.
+	spec *batch.Spec
+	raw  []byte
 }
 
 // ResumeTask is a task that was under way when the engine ended.
@@ -165,10 +169,14 @@ func (p *partition) definition(name string) *definition {
 func (l *loaded) job(rec JobRecord) error {
 	c := l.core
 	p := c.partition(rec.Partition)
-	j := &job{seq: rec.Seq, part: p, id: rec.ID, spec: new(batch.Spec), createdAt: rec.CreatedAt}
-	if err := json.Unmarshal(rec.Spec, j.spec); err != nil {
-		return fmt.Errorf("engine: spec of job %s: %w", rec.ID, err)
+	if l.spec == nil || !bytes.Equal(rec.Spec, l.raw) { // many jobs one after the other have the same
+		l.spec = new(batch.Spec)
+		if err := json.Unmarshal(rec.Spec, l.spec); err != nil {
+			return fmt.Errorf("engine: spec of job %s: %w", rec.ID, err)
+		}
+		l.raw = bytes.Clone(rec.Spec)
 	}
+	j := &job{seq: rec.Seq, part: p, id: rec.ID, spec: l.spec, createdAt: rec.CreatedAt}
 	if j.queue = p.queues[rec.Queue]; j.queue == nil {
 		return fmt.Errorf("engine: unfinished job %s is in queue %s, which is not there", rec.ID, rec.Queue)
 	}

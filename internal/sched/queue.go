@@ -37,6 +37,10 @@ type Queue[W any] struct {
 	waiting []*share[W]
 	size    int
 	held    int64 // by all shares, in milli-vCPU
+	decayed struct {
+		dt, window time.Duration
+		left       float64
+	}
 }
 
 // share is one share identifier of a queue.
@@ -153,9 +157,17 @@ func (q *Queue[W]) settle(s *share[W], now time.Time) {
 	if dt <= 0 {
 		return
 	}
-	f := math.Exp(-dt.Seconds() / q.policy.window().Seconds())
+	f := q.decay(dt)
 	s.usage = s.usage*f + float64(s.held)*(1-f)
 	s.asOf = now
+}
+
+// decay is what is left of usage after a time. The shares of a queue are mostly settled together, so the last answer is kept.
+func (q *Queue[W]) decay(dt time.Duration) float64 {
+	if w := q.policy.window(); q.decayed.dt != dt || q.decayed.window != w {
+		q.decayed.dt, q.decayed.window, q.decayed.left = dt, w, math.Exp(-dt.Seconds()/w.Seconds())
+	}
+	return q.decayed.left
 }
 
 func (q *Queue[W]) share(name string, now time.Time) *share[W] {
