@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures batchbox and prints the figures as ratios, medians of several runs, with the shape of this machine: an array of
 # 10,000 children against xargs, SubmitJob's latency and rate, the time from a submission to the program's first
-# instruction, start-up, and what an idle engine costs.
+# instruction, start-up, what an idle engine costs, and what the scheduler does with a million queued.
 #
 # Usage: scripts/bench.sh [--runs N] [--children N] [--only NAME,...]
 set -euo pipefail

@@ -64,6 +64,7 @@ var measures = []measure{
 	{"idle", (*bench).idle},
 	{"submit", (*bench).submit},
 	{"first", (*bench).firstInstruction},
+	{"scheduler", (*bench).scheduler},
 	{"array", (*bench).array},
 	{"containers", (*bench).containers},
 	{"image", (*bench).largerImage},

@@ -45,3 +45,23 @@ func TestUsageOfThisProcess(t *testing.T) {
 		t.Error("no processor")
 	}
 }
+
+func TestBenchmarksAreRead(t *testing.T) {
+	t.Parallel()
+	got, err := parseBenchmarks("goos: linux\nBenchmarkDispatch/500-shares/10000-2   \t 1\t 34125 dispatches/cpu-s\n" +
+		"BenchmarkRestart/100000-jobs\t1\t1931852925 ns/op\t 0.9820 cpu-ms-page-p50\t0.7439 cpu-s\nPASS\n")
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if got[0].name != "Dispatch/500-shares/10000" || got[0].values["dispatches/cpu-s"] != 34125 {
+		t.Errorf("%+v", got[0])
+	}
+	if got[1].name != "Restart/100000-jobs" || got[1].show() != "0.982 cpu-ms-page-p50, 0.7439 cpu-s" {
+		t.Errorf("%+v shown as %s", got[1], got[1].show())
+	}
+	for _, out := range []string{"PASS\n", "BenchmarkX-2 1 many ns/op\n", "BenchmarkX-2 1\n"} {
+		if _, err := parseBenchmarks(out); err == nil {
+			t.Errorf("%q is read", out)
+		}
+	}
+}
