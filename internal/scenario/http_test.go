@@ -300,7 +300,7 @@ func (t *target) End(ctx context.Context, id, reason string, terminate bool) (er
 
 // Interrupt implements scenario.Spot.
 func (t *target) Interrupt(ctx context.Context, id string) error {
-	_, err := control.InterruptSpot(ctx, t.server.URL(), control.SpotInterruptRequest{Job: id, Account: t.account, Region: home.Region})
+	_, err := control.InterruptSpot(ctx, nil, t.server.URL(), control.SpotInterruptRequest{Job: id, Account: t.account, Region: home.Region})
 	return err
 }
 
