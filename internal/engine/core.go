@@ -117,6 +117,8 @@ type queue struct {
 	usageKept int64
 	// blocked is why the head can't be placed, and since when it has been the same one for the same reason.
 	blocked blocked
+	// kept is what is on disk about that: see keepBlocked.
+	kept *keptBlock
 }
 
 type blocked struct {

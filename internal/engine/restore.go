@@ -36,14 +36,14 @@ func Restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.
 	c := l.core
 	c.now = now
 	c.restoring = true
-	var queues, usage []ResourceRecord // after the environments and policies they refer to, and after the queues
+	var queues, ofQueues []ResourceRecord // after the environments and policies they refer to, and after the queues
 	deferred := func() error {
-		for _, rec := range slices.Concat(queues, usage) {
+		for _, rec := range slices.Concat(queues, ofQueues) {
 			if err := l.resource(rec); err != nil {
 				return err
 			}
 		}
-		queues, usage = nil, nil
+		queues, ofQueues = nil, nil
 		return nil
 	}
 	v := Visitor{
@@ -52,8 +52,8 @@ func Restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.
 			switch rec.Kind {
 			case batch.KindJobQueue:
 				queues = append(queues, rec)
-			case kindShareUsage:
-				usage = append(usage, rec)
+			case kindShareUsage, kindBlocked:
+				ofQueues = append(ofQueues, rec)
 			default:
 				return l.resource(rec)
 			}
@@ -150,6 +150,14 @@ func (l *loaded) resource(rec ResourceRecord) error {
 		}
 		if q := p.queues[rec.Key]; q != nil {
 			q.work.SetUsage(use)
+		}
+	case kindBlocked:
+		kept := new(keptBlock)
+		if err := decode(kept); err != nil {
+			return err
+		}
+		if q := p.queues[rec.Key]; q != nil {
+			q.kept = kept
 		}
 	default:
 		return fmt.Errorf("engine: stored resource %s is of unknown kind %s", rec.Key, rec.Kind)

@@ -255,8 +255,12 @@ func (c *Core) block(q *queue, e entry, verdict sched.Verdict) {
 	if b := q.blocked; b.job == e.job && b.index == index && b.reason == reason {
 		return
 	}
+	since := c.nowMs()
+	if k := q.kept; k != nil && *k == (keptBlock{e.job.id, index, reason, k.Since}) {
+		since = k.Since // the engine was restarted meanwhile
+	}
 	c.unblock(q)
-	q.blocked = blocked{job: e.job, index: index, reason: reason, since: c.nowMs()}
+	q.blocked = blocked{job: e.job, index: index, reason: reason, since: since}
 	if reason == "" {
 		return
 	}
@@ -308,6 +312,7 @@ func (b *blocked) blocks(j *job, index int32) bool { return b.job == j && b.inde
 // armTimeLimit starts the clock of the action for the blocked head's reason, if the queue has one; it counts from the time
 // since which the head is blocked.
 func (c *Core) armTimeLimit(q *queue) {
+	defer c.keepBlocked(q)
 	b := &q.blocked
 	c.timers.remove(b.timer)
 	b.timer = nil
@@ -322,12 +327,39 @@ func (c *Core) armTimeLimit(q *queue) {
 
 // unblock forgets the head that could not be placed.
 func (c *Core) unblock(q *queue) {
-	b := q.blocked
-	if b.job == nil {
-		return
-	}
-	c.timers.remove(b.timer)
+	c.timers.remove(q.blocked.timer)
 	q.blocked = blocked{}
+	c.keepBlocked(q)
+}
+
+// kindBlocked is the resource row that remembers the head of a queue whose clock runs, so that a restart does not set it back.
+const kindBlocked = "blocked-head"
+
+// keptBlock is that row.
+type keptBlock struct {
+	Job    string `json:"job"`
+	Index  int32  `json:"index"`
+	Reason string `json:"reason"`
+	Since  int64  `json:"since"` // ms
+}
+
+// keepBlocked writes, or removes, the row about the queue's head if it is not what it should be.
+func (c *Core) keepBlocked(q *queue) {
+	b := &q.blocked
+	rec := ResourceRecord{Partition: q.part.Partition, Kind: kindBlocked, Key: q.Name}
+	switch {
+	case b.timer == nil && q.kept == nil:
+		return
+	case b.timer == nil:
+		q.kept = nil
+	default:
+		k := keptBlock{b.job.id, b.index, b.reason, b.since}
+		if q.kept != nil && *q.kept == k {
+			return
+		}
+		q.kept, rec.Value = &k, encode(k)
+	}
+	c.changes.Resources = append(c.changes.Resources, rec)
 }
 
 // timeLimit cancels the head of a queue that has been blocked for too long.
