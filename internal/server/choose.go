@@ -108,12 +108,18 @@ type RuntimeStatus struct {
 
 // TryRuntimes opens every runtime once, in a temporary place, and says which work.
 func TryRuntimes(ctx context.Context) ([]RuntimeStatus, error) {
-	return tryRuntimes(ctx, func(runtimeKind) bool { return true }, false)
-}
-
-func tryRuntimes(ctx context.Context, wanted func(runtimeKind) bool, first bool) (all []RuntimeStatus, err error) {
 	dir, err := os.MkdirTemp("", "batchbox-try-")
 	if err != nil {
+		return nil, err
+	}
+	return tryRuntimes(ctx, dir, func(runtimeKind) bool { return true }, false)
+}
+
+// tryRuntimes opens the runtimes that are wanted, or those up to the first that works, in dir, which it removes.
+func tryRuntimes(ctx context.Context, dir string, wanted func(runtimeKind) bool, first bool) (all []RuntimeStatus, err error) {
+	// A program that was killed while it tried has left it, and perhaps more.
+	_, leftErr := os.Stat(dir)
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
@@ -125,6 +131,11 @@ func tryRuntimes(ctx context.Context, wanted func(runtimeKind) bool, first bool)
 		s := RuntimeStatus{Name: k.name}
 		rt, err := k.open(ctx, runtimePlace{stateDir: filepath.Join(dir, k.name), owner: dir, log: slog.New(slog.DiscardHandler)})
 		if s.Err = err; err == nil {
+			if leftErr == nil {
+				if _, err := rt.Sweep(ctx, dir); err != nil {
+					return all, errors.Join(err, rt.Close())
+				}
+			}
 			s.Capabilities = rt.Capabilities()
 			s.Chosen, chosen = k.auto && !chosen, chosen || k.auto
 			if err := rt.Close(); err != nil {
@@ -136,13 +147,14 @@ func tryRuntimes(ctx context.Context, wanted func(runtimeKind) bool, first bool)
 	return all, nil
 }
 
-// chooseRuntime finds out which runtime a name means on this machine, and what it can do.
-func chooseRuntime(ctx context.Context, name string, log *slog.Logger) (RuntimeStatus, error) {
+// chooseRuntime finds out which runtime a name means on this machine, and what it can do. It tries in dir, which has to be on
+// the file system that containers will be on: not every one takes the upper directory of an overlay.
+func chooseRuntime(ctx context.Context, dir, name string, log *slog.Logger) (RuntimeStatus, error) {
 	if name != RuntimeAuto && !slices.Contains(runtimeNames(), name) {
 		_, err := openRuntime(ctx, name, runtimePlace{})
 		return RuntimeStatus{}, err
 	}
-	all, err := tryRuntimes(ctx, func(k runtimeKind) bool { return k.name == name || name == RuntimeAuto && k.auto }, true)
+	all, err := tryRuntimes(ctx, dir, func(k runtimeKind) bool { return k.name == name || name == RuntimeAuto && k.auto }, true)
 	if err != nil {
 		return RuntimeStatus{}, err
 	}

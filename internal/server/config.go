@@ -160,6 +160,7 @@ type layout string
 func (d layout) logs() string       { return filepath.Join(string(d), "logs") }
 func (d layout) registry() string   { return filepath.Join(string(d), "registry") }
 func (d layout) images() string     { return filepath.Join(string(d), "images") }
+func (d layout) trial() string      { return filepath.Join(string(d), "trial") }
 func (d layout) containers() string { return filepath.Join(string(d), "containers") }
 func (d layout) volumes() string    { return filepath.Join(string(d), "volumes") }
 func (d layout) tls() string        { return filepath.Join(string(d), "tls") }

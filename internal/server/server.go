@@ -169,7 +169,7 @@ func (s *Server) openStores(ctx context.Context) (err error) {
 func (s *Server) startEngine(ctx context.Context) (err error) {
 	if in := s.cfg.InProcess; in != nil && in.Runtime != nil {
 		s.runtime = RuntimeStatus{Name: in.Runtime.Name(), Capabilities: in.Runtime.Capabilities(), Chosen: true}
-	} else if s.runtime, err = chooseRuntime(ctx, s.cfg.Runtime, s.cfg.Logger); err != nil {
+	} else if s.runtime, err = chooseRuntime(ctx, s.dir.trial(), s.cfg.Runtime, s.cfg.Logger); err != nil {
 		return err
 	}
 	if err := s.checkNetwork(); err != nil {
