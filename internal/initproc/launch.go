@@ -36,6 +36,8 @@ const (
 	RequestMeasure
 	// RequestSignal is for a shim: it sends the container's process 1 the signal Signal, if that has not ended.
 	RequestSignal
+	// RequestHub makes a network namespace for others to be connected to.
+	RequestHub
 )
 
 // Append appends the encoding of r to b.
@@ -94,6 +96,9 @@ const (
 	EventFailed
 	EventExited
 	EventMeasured
+	// EventHub answers RequestHub. It comes with the route socket, and, unless Text says why there is none, once more with the
+	// TAP device.
+	EventHub
 )
 
 // Append appends the encoding of e to b.

@@ -126,6 +126,8 @@ func (l *launcher) serve(removals chan<- string, measurements chan<- *Request) {
 			removals <- r.Path
 		case RequestMeasure:
 			measurements <- r
+		case RequestHub:
+			go l.makeHub(r)
 		}
 		closeAll(fds)
 	}

@@ -5,6 +5,7 @@ package runtime
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -169,6 +170,16 @@ type Network struct {
 // credentials, which SDKs have built in (ECS developer guide, "Task metadata endpoint version 4").
 const TaskEndpoint = "169.254.170.2:80"
 
+// The addresses of private networks, all of which are one IPv4 network: a range that providers use among themselves
+// (RFC 6598), so that it hides nothing that a job could want to reach. Nodes of multi-node jobs have theirs from PrivateNodes,
+// given by the engine; other tasks from PrivateTasks, by the runtime. The way out, and the name server, is PrivateGateway.
+var (
+	PrivateNetwork = netip.MustParsePrefix("100.64.0.0/10")
+	PrivateTasks   = netip.MustParsePrefix("100.64.0.0/11")
+	PrivateNodes   = netip.MustParsePrefix("100.96.0.0/12")
+	PrivateGateway = netip.MustParseAddr("100.127.255.254")
+)
+
 // RootfsForm is the form of image a runtime starts from.
 type RootfsForm string
 
@@ -199,11 +210,14 @@ type Capabilities struct {
 	StorageLimit     bool `json:"storageLimit"`
 	PrivateNetwork   bool `json:"privateNetwork"`
 	// TaskEndpoint: Network.Endpoint is reached at TaskEndpoint from a private network.
-	TaskEndpoint   bool `json:"taskEndpoint"`
-	ReadonlyRootfs bool `json:"readonlyRootfs"`
-	Users          bool `json:"users"`
-	Mounts         bool `json:"mounts"`
-	Hostname       bool `json:"hostname"`
+	TaskEndpoint bool `json:"taskEndpoint"`
+	// ConnectedNetworks: private networks reach each other by their addresses, and, with a /dev/net/tun that may be opened, the
+	// outside by TCP and UDP.
+	ConnectedNetworks bool `json:"connectedNetworks"`
+	ReadonlyRootfs    bool `json:"readonlyRootfs"`
+	Users             bool `json:"users"`
+	Mounts            bool `json:"mounts"`
+	Hostname          bool `json:"hostname"`
 	// OutputOrder: what a program writes to stdout and stderr arrives in the order in which it was written. Without it each
 	// of the two keeps its order, and lines stay whole.
 	OutputOrder bool `json:"outputOrder"`

@@ -122,6 +122,14 @@ func (c *container) signal(sig syscall.Signal) error {
 	return nil
 }
 
+// Address implements runtime.Addressed.
+func (c *container) Address() string {
+	if c.network == nil || !c.network.net.address.IsValid() {
+		return ""
+	}
+	return c.network.net.address.String()
+}
+
 // Usage implements runtime.Meter.
 func (c *container) Usage() (*runtime.Usage, error) {
 	if c.group == nil {

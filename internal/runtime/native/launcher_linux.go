@@ -17,6 +17,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/initproc"
 	"github.com/batchbox/batchbox/internal/runtime/native/initbin"
+	"github.com/batchbox/batchbox/internal/runtime/tasknet"
 )
 
 // errLauncherGone is the reason of everything a dead launcher leaves undone.
@@ -32,6 +33,10 @@ type launcher struct {
 	maxNofile uint64
 	// gone is closed when the process is no more.
 	gone chan struct{}
+
+	hubMu  sync.Mutex
+	theHub *tasknet.Hub // nil before it is wanted; see hub
+	hubErr error
 
 	mu   sync.Mutex
 	last uint64
@@ -295,14 +300,19 @@ const launcherPatience = 10 * time.Second
 func (l *launcher) close() error {
 	// It sees the end of what it can read, and removes what it was asked to before it goes.
 	err := l.conn.CloseWrite()
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ENOTCONN) {
+		err = nil
+	}
 	late := time.AfterFunc(launcherPatience, func() { _ = l.cmd.Process.Kill() })
 	<-l.gone
 	late.Stop()
+	l.hubMu.Lock()
+	if l.theHub != nil {
+		err = errors.Join(err, l.theHub.Close())
+	}
+	l.hubMu.Unlock()
 	if l.userns != nil {
 		_ = l.userns.Close()
-	}
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ENOTCONN) {
-		return nil
 	}
 	return err
 }

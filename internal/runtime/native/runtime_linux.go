@@ -243,7 +243,7 @@ func (r *Runtime) settled(problems []error, why string) {
 	if r.ids != nil && !r.ids.foreign && !r.ids.single() {
 		r.note("Files of an image that belong to others than root belong to root in the container, for its layers were unpacked without root.")
 	}
-	r.note("Private networks have a loopback device and nothing else.")
+	r.note("Private networks reach the outside by TCP and UDP alone, not the machine's own loopback, and nothing from outside reaches them.")
 	if r.ids == nil {
 		r.note("Privileged containers are refused.")
 		return
@@ -310,12 +310,15 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		StorageLimit:     true,
 		PrivateNetwork:   true,
 		TaskEndpoint:     true,
-		ReadonlyRootfs:   true,
-		Users:            true,
-		Mounts:           true,
-		Hostname:         true,
-		OutputOrder:      true,
-		Notes:            slices.Clone(r.notes),
+
+		ConnectedNetworks: true,
+
+		ReadonlyRootfs: true,
+		Users:          true,
+		Mounts:         true,
+		Hostname:       true,
+		OutputOrder:    true,
+		Notes:          slices.Clone(r.notes),
 	}
 }
 

@@ -46,6 +46,10 @@ func (r *Runtime) instructions(c *container, spec *runtime.Spec) (_ *initproc.In
 		Capabilities:  r.capabilities(),
 		Seccomp:       r.seccomp,
 	}
+	if spec.Network.Mode == runtime.NetworkPrivate {
+		// Who can forge frames can pass for another task.
+		in.Capabilities &^= 1 << unix.CAP_NET_RAW
+	}
 	if spec.Privileged {
 		if r.ids == nil {
 			return nil, nil, errors.New("privileged containers would be root on this machine: there is no user namespace to keep them in")

@@ -71,7 +71,7 @@ func (r *Runtime) start(ctx context.Context, spec runtime.Spec, task string, out
 	if err := c.makeGroup(&spec); err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
 	}
-	if c.network, err = r.joinNetwork(ctx, &spec, task); err != nil {
+	if c.network, err = r.joinNetwork(ctx, l, &spec, task); err != nil {
 		return nil, err
 	}
 	in, trees, err := r.instructions(c, &spec)

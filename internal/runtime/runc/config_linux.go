@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,6 +57,11 @@ func (r *Runtime) config(spec *runtime.Spec, name, dir string) (*ociConfig, erro
 	}
 	if !strings.HasPrefix(c.Process.Cwd, "/") {
 		return nil, fmt.Errorf("working directory %q is not absolute", spec.Dir)
+	}
+	capabilities := capabilities
+	if spec.Network.Mode == runtime.NetworkPrivate {
+		// Who can forge frames can pass for another task.
+		capabilities = slices.DeleteFunc(slices.Clone(capabilities), func(c string) bool { return c == "CAP_NET_RAW" })
 	}
 	c.Process.Capabilities.Bounding = capabilities
 	if id.UID == 0 {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -98,3 +101,143 @@ func (s *suite) taskEndpoint(t *testing.T) {
 		t.Error("a program that is not there was started")
 	}
 }
+
+// connectedNetworks checks that tasks reach each other, by addresses of their own on the same port, and the outside; but not
+// what only this machine is to reach.
+func (s *suite) connectedNetworks(t *testing.T) {
+	private := func(address string, args ...string) runtime.Spec {
+		spec := s.spec(args...)
+		spec.Network = runtime.Network{Mode: runtime.NetworkPrivate, Address: address}
+		return spec
+	}
+	var nodes [2]string
+	for i := range nodes {
+		nodes[i] = nodeAddress()
+	}
+	var servers [2]*container
+	for i, node := range nodes {
+		servers[i] = s.start(t, private(node, "serve", node+":7"))
+		servers[i].says("ready")
+	}
+	for i, node := range nodes {
+		if got := s.start(t, private("", "dial", node+":7", "hello")).want(0); got != "heard hello\n" {
+			t.Errorf("from a task to node %d: %q", i, got)
+		}
+		servers[i].want(0)
+	}
+	// The runtime gives others an address, and says which.
+	c := s.start(t, private("", "sleep"))
+	c.says("ready")
+	addressed, ok := c.Handle.(runtime.Addressed)
+	if !ok {
+		t.Fatal("the runtime does not tell addresses")
+	}
+	if a, err := netip.ParseAddr(addressed.Address()); err != nil || !runtime.PrivateTasks.Contains(a) {
+		t.Errorf("address %q", addressed.Address())
+	}
+	if got := s.start(t, private("", "addresses")).want(0); !strings.HasPrefix(got, "127.0.0.1\n100.") {
+		t.Errorf("a task's addresses: %q", got)
+	}
+
+	// Some machines keep it for root.
+	if f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err != nil {
+		t.Logf("the outside is not tried: %v", err)
+		return
+	} else if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	outside := outsideAddress(t)
+	e := listen(t, net.JoinHostPort(outside, "0"))
+	for i, text := range []string{"hello", strings.Repeat("much ", 20_000)} {
+		got := s.start(t, private("", "dial", e.Addr().String(), text)).want(0)
+		if got != "engine heard "+text+"\n" {
+			t.Errorf("outside, by TCP, text %d: %d bytes, %.50q", i, len(got), got)
+		}
+	}
+	udp := answerDatagrams(t, net.JoinHostPort(outside, "0"))
+	if got := s.start(t, private("", "datagram", udp, "hello")).want(0); got != "heard hello\n" {
+		t.Errorf("outside, by UDP: %q", got)
+	}
+	closed := listen(t, net.JoinHostPort(outside, "0"))
+	closed.close()
+	if got := s.start(t, private("", "dial", closed.Addr().String(), "hello")).want(65); !strings.Contains(got, "refused") {
+		t.Errorf("where nobody listens: %q", got)
+	}
+	loopback := listen(t, "0.0.0.0:0")
+	_, port, err := net.SplitHostPort(loopback.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{runtime.PrivateGateway.String(), "169.254.169.254"} {
+		if got := s.start(t, private("", "dial", net.JoinHostPort(address, port), "hello")).want(65); got == "" {
+			t.Errorf("%s is reached", address)
+		}
+	}
+}
+
+var nodes struct {
+	sync.Mutex
+	last netip.Addr
+}
+
+// nodeAddress is an address of a node that no other test has.
+func nodeAddress() string {
+	nodes.Lock()
+	defer nodes.Unlock()
+	if !nodes.last.IsValid() {
+		nodes.last = runtime.PrivateNodes.Addr()
+	}
+	nodes.last = nodes.last.Next()
+	return nodes.last.String()
+}
+
+// outsideAddress is an address of this machine that is none of its loopback.
+func outsideAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			return p.Addr().String()
+		}
+	}
+	t.Skip("this machine has no address but its loopback")
+	return ""
+}
+
+// answerDatagrams answers each datagram; it returns where.
+func answerDatagrams(t *testing.T, address string) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	t.Cleanup(func() {
+		_ = c.Close()
+		serving.Wait()
+	})
+	serving.Go(func() {
+		b := make([]byte, 1000)
+		for {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if _, err := fmt.Fprintf(packetWriter{c, from}, "heard %s", b[:n]); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return c.LocalAddr().String()
+}
+
+type packetWriter struct {
+	net.PacketConn
+	to net.Addr
+}
+
+func (w packetWriter) Write(b []byte) (int, error) { return w.WriteTo(b, w.to) }

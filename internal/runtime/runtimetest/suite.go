@@ -118,6 +118,7 @@ func (s *suite) parallel(t *testing.T) {
 		{"PrivateRootfs", unless(s.caps.Isolated, "Isolated"), s.privateRootfs},
 		{"Mounts", unless(s.caps.Mounts, "Mounts"), s.mounts},
 		{"Usage", "", s.usage},
+		{"ConnectedNetworks", unless(s.caps.ConnectedNetworks, "ConnectedNetworks"), s.connectedNetworks},
 		{"TaskEndpoint", unless(s.caps.TaskEndpoint, "TaskEndpoint"), s.taskEndpoint},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -18,6 +18,9 @@ type File struct {
 	Content string
 }
 
+// ResolvConf says who resolves names. Files has the machine's.
+const ResolvConf = "/etc/resolv.conf"
+
 // Open files on Fargate (Batch API reference, Ulimit).
 const (
 	NofileSoft = 1024
@@ -69,7 +72,7 @@ func Files(spec *runtime.Spec, hostname string) ([]File, error) {
 	return []File{
 		{"/etc/hostname", hostname + "\n"},
 		{"/etc/hosts", hosts + address + "\t" + hostname + "\n"},
-		{"/etc/resolv.conf", resolv},
+		{ResolvConf, resolv},
 	}, nil
 }
 

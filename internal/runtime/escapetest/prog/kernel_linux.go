@@ -373,16 +373,12 @@ func vsock(string) (string, error) {
 // packetSocket listens on a wire. In a network of its own there is none, so that is no harm: it counts only if there is an
 // interface other than loopback.
 func packetSocket(string) (string, error) {
-	got, err := interfaces("")
-	if err != nil {
-		return "", err
-	}
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
 	if err != nil {
 		return "", err
 	}
 	_ = unix.Close(fd)
-	return "packets of " + got, nil
+	return "frames in the name of other tasks", nil
 }
 
 func lowerOOMScore(string) (string, error) {

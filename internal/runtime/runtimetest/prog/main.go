@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -132,6 +133,21 @@ func main() {
 		fmt.Printf("%q\n", b)
 	case "dial": // ADDRESS TEXT: says TEXT over TCP and writes the answer
 		dial(args[0], args[1])
+	case "resolve": // NAME: asks the name server that /etc/resolv.conf names for an address of NAME
+		r := net.Resolver{PreferGo: true}
+		found, err := r.LookupHost(context.Background(), args[0])
+		check(err)
+		fmt.Println(strings.Join(found, " "))
+	case "datagram": // ADDRESS TEXT: says TEXT over UDP and writes the answer
+		c, err := net.Dial("udp", args[0])
+		check(err)
+		check(c.SetDeadline(time.Now().Add(20 * time.Second)))
+		_, err = io.WriteString(c, args[1])
+		check(err)
+		b := make([]byte, 1000)
+		n, err := c.Read(b)
+		check(err)
+		fmt.Printf("%s\n", b[:n])
 	case "serve": // ADDRESS: writes "ready", and answers one TCP connection with what it hears after "heard "
 		serve(args[0])
 	case "addresses": // writes the IPv4 addresses that it has
