@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -29,6 +30,9 @@ type Limits struct {
 	// hour of running; 0 is never. SpotSeed decides when: see spotInterruption.
 	SpotRate float64
 	SpotSeed uint64
+	// NodeNetwork is where the nodes of multi-node jobs have their addresses, an IPv4 network of at least 1,024;
+	// DefaultNodeNetwork if it is not valid.
+	NodeNetwork netip.Prefix
 }
 
 // Core is the state of everything unfinished, and the rules by which it changes. It starts no goroutine, reads no clock

@@ -111,38 +111,49 @@ func (w *work) nodeView(n *node) *batch.TaskView {
 	return n.view
 }
 
-// addressBlock is the loopback addresses of one attempt of a multi-node job, so that its nodes can all listen on one port:
-// 1,024 of 127.64.0.0/10, which has 4,096 such blocks.
+// addressBlock is the addresses of one attempt of a multi-node job, so that its nodes can all listen on one port: blockSize of
+// the nodes' network, named by the first.
 type addressBlock uint32
 
-const addressBlocks = 4096
+const blockSize = 1024 // above the most nodes that a job can have
+
+// DefaultNodeNetwork is where nodes have their addresses when they are in the network of the machine: on its loopback.
+var DefaultNodeNetwork = netip.MustParsePrefix("127.64.0.0/10")
 
 func (b addressBlock) of(node int) string {
-	n := uint32(b)<<10 | uint32(node)
-	return netip.AddrFrom4([4]byte{127, 64 | byte(n>>16), byte(n >> 8), byte(n)}).String()
+	n := uint32(b) + uint32(node)
+	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}).String()
 }
 
-// blockOf is the block an address of it belongs to.
+// blockOf is the block that an address belongs to, whichever network was the nodes' when it was taken.
 func blockOf(address string) (addressBlock, bool) {
 	a, err := netip.ParseAddr(address)
 	if err != nil || !a.Is4() {
 		return 0, false
 	}
+	return addressBlock(number(a) &^ (blockSize - 1)), true
+}
+
+func number(a netip.Addr) uint32 {
 	b := a.As4()
-	return addressBlock(uint32(b[1]&0x3f)<<16|uint32(b[2])<<8|uint32(b[3])) >> 10, true
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 }
 
 // takeBlock reserves a block for an attempt of the job with this number: the next one that is free.
 func (c *Core) takeBlock(seq int64) addressBlock {
-	b := addressBlock(seq % addressBlocks)
-	for range addressBlocks {
-		if !c.blocks[b] {
-			break
-		}
-		b = (b + 1) % addressBlocks
+	network := c.limits.NodeNetwork
+	if !network.IsValid() {
+		network = DefaultNodeNetwork
 	}
-	c.blocks[b] = true
-	return b
+	blocks := int64(1) << (32 - network.Bits()) / blockSize
+	at := func(i int64) addressBlock { return addressBlock(number(network.Addr()) + uint32(i%blocks)*blockSize) }
+	for i := range blocks {
+		if b := at(seq + i); !c.blocks[b] {
+			c.blocks[b] = true
+			return b
+		}
+	}
+	return at(seq) // all are taken: they are shared rather than none given
 }
 
 // nodeReport is TaskReport for the task of a node.

@@ -24,6 +24,7 @@ import (
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/logstore/index"
 	"github.com/batchbox/batchbox/internal/registry"
+	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/binfmt"
 	"github.com/batchbox/batchbox/internal/store/dirlock"
 	"github.com/batchbox/batchbox/internal/store/sqlite"
@@ -207,6 +208,9 @@ func (s *Server) startEngine(ctx context.Context) (err error) {
 	}
 	limits := s.cfg.Limits
 	limits.Notify = true
+	if s.cfg.Network == NetworkPrivate {
+		limits.NodeNetwork = runtime.PrivateNodes
+	}
 	s.engine, err = engine.Start(ctx, engine.Config{
 		Store: s.db, Launcher: s.launcher, Clock: s.clock, IDs: randomIDs{}, Limits: limits, Logger: s.cfg.Logger,
 		Journal: s.events, Observer: s.events,

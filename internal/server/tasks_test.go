@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
+	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/server"
 	"github.com/batchbox/batchbox/internal/testenv"
 )
@@ -188,6 +191,72 @@ func TestProgramOutlivesEngine(t *testing.T) {
 		job := next.wait(id)
 		if lines := next.lines(job); job.Status != types.JobStatusSucceeded || !slices.Contains(lines, "answers: true") {
 			t.Errorf("the job is %s: %q", job.Status, lines)
+		}
+	})
+}
+
+// TestNodesReachEachOther checks that the nodes of a multi-node job have addresses of their own, and all listen on one port.
+func TestNodesReachEachOther(t *testing.T) {
+	t.Parallel()
+	surroundings(t, func(t *testing.T, cfg server.Config) {
+		b := startWith(t, cfg)
+		ctx := context.Background()
+		image := b.push("asker", "./asker")
+		if _, err := b.batch.CreateComputeEnvironment(ctx, &sdk.CreateComputeEnvironmentInput{
+			ComputeEnvironmentName: aws.String("ec2"), Type: types.CETypeManaged,
+			ComputeResources: &types.ComputeResource{
+				Type: types.CRTypeEc2, MinvCpus: aws.Int32(0), MaxvCpus: aws.Int32(16), InstanceTypes: []string{"optimal"}, InstanceRole: aws.String("r"),
+				Subnets: []string{"subnet-1"}, SecurityGroupIds: []string{"sg-1"},
+			},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.batch.CreateJobQueue(ctx, &sdk.CreateJobQueueInput{
+			JobQueueName: aws.String("ec2"), Priority: aws.Int32(1),
+			ComputeEnvironmentOrder: []types.ComputeEnvironmentOrder{{Order: aws.Int32(1), ComputeEnvironment: aws.String("ec2")}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.batch.RegisterJobDefinition(ctx, &sdk.RegisterJobDefinitionInput{
+			JobDefinitionName: aws.String("nodes"), Type: types.JobDefinitionTypeMultinode,
+			NodeProperties: &types.NodeProperties{
+				NumNodes: aws.Int32(3), MainNode: aws.Int32(0),
+				NodeRangeProperties: []types.NodeRangeProperty{{TargetNodes: aws.String("0:"), Container: &types.ContainerProperties{
+					Image: aws.String(image), Command: []string{"node"},
+					ResourceRequirements: []types.ResourceRequirement{
+						{Type: types.ResourceTypeVcpu, Value: aws.String("1")}, {Type: types.ResourceTypeMemory, Value: aws.String("256")},
+					},
+				}}},
+			},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := b.batch.SubmitJob(ctx, &sdk.SubmitJobInput{JobName: aws.String("nodes"), JobQueue: aws.String("ec2"), JobDefinition: aws.String("nodes")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job := b.wait(*out.JobId)
+		main := b.wait(*out.JobId + "#0")
+		lines := b.lines(main)
+		if job.Status != types.JobStatusSucceeded || len(lines) != 2 {
+			t.Fatalf("the job is %s: %s; %q", job.Status, aws.ToString(job.StatusReason), lines)
+		}
+		network := engine.DefaultNodeNetwork
+		if cfg.Network == server.NetworkPrivate {
+			network = runtime.PrivateNodes
+		}
+		heard := map[netip.Addr]bool{}
+		for _, line := range lines {
+			words := strings.Fields(line)
+			for _, w := range []string{words[2], words[4]} {
+				a := netip.MustParseAddr(w)
+				if heard[a] = true; !network.Contains(a) {
+					t.Errorf("address %v", a)
+				}
+			}
+		}
+		if len(heard) != 3 {
+			t.Errorf("the main node has heard %q", lines)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -25,7 +26,7 @@ func main() {
 	defer cancel()
 	do := ask
 	if len(os.Args) > 1 {
-		do = map[string]func(context.Context) error{"outlive": outlive, "get": get}[os.Args[1]]
+		do = map[string]func(context.Context) error{"outlive": outlive, "get": get, "node": node}[os.Args[1]]
 	}
 	if err := do(ctx); err != nil {
 		fmt.Println("error:", err)
@@ -135,6 +136,50 @@ func get(ctx context.Context) error {
 		}
 		_ = resp.Body.Close()
 		fmt.Println(resp.StatusCode, path)
+	}
+	return nil
+}
+
+// node is a node of a multi-node job: the main one listens on its own address, which the metadata tells, until every other
+// has connected to it, and all listen on the same port.
+func node(ctx context.Context) error {
+	body, err := fetch(ctx, os.Getenv("ECS_CONTAINER_METADATA_URI_V4"))
+	if err != nil {
+		return err
+	}
+	var self struct {
+		Networks []struct{ IPv4Addresses []string }
+	}
+	if err := json.Unmarshal(body, &self); err != nil {
+		return err
+	}
+	address := self.Networks[0].IPv4Addresses[0]
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "7531"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if main := os.Getenv("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"); main != "" {
+		c, err := net.Dial("tcp", net.JoinHostPort(main, "7531"))
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		fmt.Println("connected from", address, "to", main)
+		_, err = fmt.Fprintln(c, address)
+		return err
+	}
+	for range 2 {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		from, err := io.ReadAll(c)
+		if err != nil {
+			return err
+		}
+		_ = c.Close()
+		fmt.Println("heard of", strings.TrimSpace(string(from)), "at", address)
 	}
 	return nil
 }
