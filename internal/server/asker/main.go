@@ -159,10 +159,16 @@ func node(ctx context.Context) error {
 		return err
 	}
 	defer l.Close()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	if main := os.Getenv("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"); main != "" {
+		// It runs, but may not listen yet.
 		c, err := net.Dial("tcp", net.JoinHostPort(main, "7531"))
-		if err != nil {
-			return err
+		for ; err != nil; c, err = net.Dial("tcp", net.JoinHostPort(main, "7531")) {
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(10 * time.Millisecond): // a poll
+			}
 		}
 		defer c.Close()
 		fmt.Println("connected from", address, "to", main)
