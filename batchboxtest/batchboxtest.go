@@ -97,6 +97,14 @@ func (l testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// In is the same box for a subtest, which its errors then end. Subtests may run at once; in a simulation all of them see the
+// time that one of them moves.
+func (b *Box) In(t testing.TB) *Box {
+	other := *b
+	other.t = t
+	return &other
+}
+
 // URL is the engine's endpoint, for AWS_ENDPOINT_URL.
 func (b *Box) URL() string { return b.server.URL() }
 

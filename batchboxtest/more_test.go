@@ -33,7 +33,15 @@ func TestProcesses(t *testing.T) {
 	}
 	good := r.submit(input(`{"message":"Hello!","items":["a"]}`))
 	late := r.submit(input(`{"message":"Hello!","items":["a"],"knobs":{"sleep":"1h"}}`))
-	r.WaitFor(good, types.JobStatusRunning) // it may have ended by now: it was
+	// Others may wait for other jobs at the same time.
+	t.Run("together", func(t *testing.T) {
+		for _, id := range []string{good, late} {
+			t.Run(id, func(t *testing.T) {
+				t.Parallel()
+				box.In(t).WaitFor(id, types.JobStatusRunning) // it may have ended by now: it was
+			})
+		}
+	})
 	if job := r.Wait(good); job.Status != types.JobStatusSucceeded {
 		t.Errorf("%s (%s): %q", job.Status, aws.ToString(job.StatusReason), r.Logs(good))
 	}

@@ -66,14 +66,7 @@ func (b *Box) until(ctx context.Context, over func() bool) error {
 			return fmt.Errorf("it has not changed in %v", longest)
 		}
 	}
-	for wait := false; ; wait = true {
-		if err := b.history.update(ctx, wait); err != nil {
-			return err
-		}
-		if over() {
-			return nil
-		}
-	}
+	return b.history.until(ctx, over)
 }
 
 // longest is the simulated time after which a wait gives up.
@@ -99,7 +92,7 @@ func (b *Box) advance(ctx context.Context, to time.Time, over func() bool) (reac
 		if err != nil {
 			return false, err
 		}
-		if err := b.history.update(ctx, false); err != nil {
+		if err := b.history.update(ctx); err != nil {
 			return false, err
 		}
 		if over() {
