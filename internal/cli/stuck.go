@@ -17,7 +17,11 @@ import (
 func waitsFor(ctx context.Context, api *batch.Client, job types.JobDetail) ([]string, error) {
 	switch job.Status {
 	case types.JobStatusPending:
-		return unmetDependencies(ctx, api, job)
+		unmet, err := unmetDependencies(ctx, api, job)
+		if err != nil || len(unmet) > 0 {
+			return unmet, err
+		}
+		return stuckChild(ctx, api, job)
 	case types.JobStatusRunnable:
 		return noRoom(ctx, api, job)
 	}
@@ -46,6 +50,27 @@ func unmetDependencies(ctx context.Context, api *batch.Client, job types.JobDeta
 		}
 	}
 	return texts, nil
+}
+
+// stuckChild says why an array's first RUNNABLE child waits, if none of the array's children is under way.
+func stuckChild(ctx context.Context, api *batch.Client, job types.JobDetail) ([]string, error) {
+	a := job.ArrayProperties
+	if a == nil || a.StatusSummary[string(types.JobStatusStarting)]+a.StatusSummary[string(types.JobStatusRunning)] > 0 {
+		return nil, nil
+	}
+	listed, err := api.ListJobs(ctx, &batch.ListJobsInput{ArrayJobId: job.JobId, JobStatus: types.JobStatusRunnable, MaxResults: aws.Int32(1)})
+	if err != nil || len(listed.JobSummaryList) == 0 {
+		return nil, err
+	}
+	out, err := api.DescribeJobs(ctx, &batch.DescribeJobsInput{Jobs: []string{aws.ToString(listed.JobSummaryList[0].JobId)}})
+	if err != nil || len(out.Jobs) == 0 || out.Jobs[0].Status != types.JobStatusRunnable {
+		return nil, err
+	}
+	texts, err := noRoom(ctx, api, out.Jobs[0])
+	if reason := aws.ToString(out.Jobs[0].StatusReason); reason != "" {
+		texts = append([]string{"its children: " + reason}, texts...)
+	}
+	return texts, err
 }
 
 // noRoom says what of a queue's compute environments could take the job, and where it stands in the queue.
@@ -80,7 +105,7 @@ func noRoom(ctx context.Context, api *batch.Client, job types.JobDetail) ([]stri
 	at := slices.IndexFunc(snapshot.FrontOfQueue.Jobs, func(j types.FrontOfQueueJobSummary) bool { return aws.ToString(j.JobArn) == aws.ToString(job.JobArn) })
 	switch n := len(snapshot.FrontOfQueue.Jobs); {
 	case at == 0:
-		texts = append(texts, "nobody: it is the first in its queue")
+		texts = append(texts, "no other job: it is the first in its queue")
 	case at > 0:
 		texts = append(texts, fmt.Sprintf("%d job(s) before it in its queue", at))
 	case n > 0:
