@@ -269,6 +269,36 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// TestSchemaOfUpgraded: a file brought up to date has the schema of a new one. It fails when a script that files have been made
+// with is changed instead of a new one added.
+func TestSchemaOfUpgraded(t *testing.T) {
+	t.Parallel()
+	schema := func(dir string) (lines []string) {
+		db := openTest(t, dir)
+		if err := db.read(context.Background(), func(c *conn) error {
+			return c.each(func(cur *cursor) (bool, error) {
+				lines = append(lines, cur.text(0))
+				return true, nil
+			}, "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_schema ORDER BY type, name")
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	want := schema(t.TempDir())
+	files, err := filepath.Glob("testdata/v*.db.gz")
+	if err != nil || len(files) == 0 || len(want) == 0 {
+		t.Fatal(files, want, err)
+	}
+	for _, stored := range files {
+		dir := t.TempDir()
+		unpack(t, stored, filepath.Join(dir, FileName))
+		if d := cmp.Diff(want, schema(dir)); d != "" {
+			t.Errorf("%s (-new +upgraded):\n%s", stored, d)
+		}
+	}
+}
+
 // fixture is what testdata/v*.db.gz hold. TestMakeFixture writes the newest.
 func fixture() engine.Changes {
 	shared := jobRecord(2, there, batch.Failed)
