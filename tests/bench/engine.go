@@ -42,6 +42,11 @@ func (b *bench) startWith(ctx context.Context, runtime string, flags ...string) 
 	if err != nil {
 		return nil, err
 	}
+	return b.startIn(ctx, dir, runtime, flags...)
+}
+
+// startIn starts an engine on a data directory and waits until it answers.
+func (b *bench) startIn(ctx context.Context, dir, runtime string, flags ...string) (*engine, error) {
 	e := &engine{dir: dir}
 	e.cmd = exec.CommandContext(ctx, b.batchbox, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", dir, "--runtime", runtime}, flags...)...)
 	e.cmd.Cancel = func() error { return e.cmd.Process.Signal(syscall.SIGTERM) }
@@ -127,6 +132,17 @@ func (e *engine) submit(ctx context.Context, input string, size int) (string, er
 	return *out.JobId, nil
 }
 
+func (e *engine) describe(ctx context.Context, id string) (types.JobDetail, error) {
+	out, err := e.batch.DescribeJobs(ctx, &batch.DescribeJobsInput{Jobs: []string{id}})
+	if err != nil {
+		return types.JobDetail{}, err
+	}
+	if len(out.Jobs) != 1 {
+		return types.JobDetail{}, fmt.Errorf("job %s is not there", id)
+	}
+	return out.Jobs[0], nil
+}
+
 var errFailed = errors.New("FAILED")
 
 // wait polls until the job has SUCCEEDED.
@@ -134,14 +150,11 @@ func (e *engine) wait(ctx context.Context, id string, pause time.Duration) (type
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for {
-		out, err := e.batch.DescribeJobs(ctx, &batch.DescribeJobsInput{Jobs: []string{id}})
+		job, err := e.describe(ctx, id)
 		if err != nil {
 			return types.JobDetail{}, err
 		}
-		if len(out.Jobs) != 1 {
-			return types.JobDetail{}, fmt.Errorf("job %s is not there", id)
-		}
-		switch job := out.Jobs[0]; job.Status {
+		switch job.Status {
 		case types.JobStatusSucceeded:
 			return job, nil
 		case types.JobStatusFailed:

@@ -42,6 +42,7 @@ type bench struct {
 	runs     int
 	children int
 	submits  int
+	stored   int
 	runtime  string
 	rows     []row
 	progress io.Writer
@@ -69,6 +70,8 @@ var measures = []measure{
 	{"containers", (*bench).containers},
 	{"image", (*bench).largerImage},
 	{"supervisor", (*bench).supervisorMemory},
+	{"restart", (*bench).restart},
+	{"killed", (*bench).killed},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -81,6 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	f.IntVar(&b.runs, "runs", 3, "`number` of runs of each measure")
 	f.IntVar(&b.children, "children", 10000, "`number` of children of the array")
 	f.IntVar(&b.submits, "submits", 20000, "`number` of submissions by 16 clients")
+	f.IntVar(&b.stored, "stored", 1_000_000, "`number` of finished jobs stored when an engine is restarted")
 	f.StringVar(&only, "only", "", "measures to take, by `names`: "+names())
 	if err := f.Parse(args); err != nil {
 		return err
