@@ -77,7 +77,7 @@ var rules = []rule{
 	{"tests/clients/gated", []string{"worker"}, none},
 	{"tests/recipes", none, none}, // tests only
 	{"tests/clients", none, none}, // tests only
-	{"tests/bench", []string{"internal/cli/awsclient", "internal/control", "internal/batch$", "internal/engine$", "internal/store/sqlite$"}, []string{"github.com/aws/"}},
+	{"tests/bench", []string{"internal/cli/awsclient", "internal/control", "internal/batch$", "internal/engine$", "internal/store/sqlite$"}, []string{"github.com/aws/", "github.com/google/uuid"}},
 	{"internal/events/eventstest", nil, nil}, // for tests
 	{"internal/events", []string{"internal/awswire", "internal/batch", "internal/engine", "internal/events", "internal/store$"}, nil},
 	{"cmd/batchbox-init", []string{"internal/initproc"}, nil},
