@@ -151,3 +151,46 @@ func TestPrivateNetwork(t *testing.T) {
 	p.call("DeleteRouteTable", "RouteTableId", table)
 	p.call("DeleteVpc", "VpcId", vpc)
 }
+
+// TestNetwork_gone: the codes by which the provider tells that a resource is not there, of each kind that Batch stacks have.
+func TestNetwork_gone(t *testing.T) {
+	p := configure(t)
+	vpc := p.call("DescribeVpcs", "Filter.1.Name", "isDefault", "Filter.1.Value.1", "true").text("vpcSet/item/vpcId")
+	table := p.call("DescribeRouteTables", "Filter.1.Name", "vpc-id", "Filter.1.Value.1", vpc).text("routeTableSet/item/routeTableId")
+	acl := p.call("DescribeNetworkAcls", "Filter.1.Name", "vpc-id", "Filter.1.Value.1", vpc).text("networkAclSet/item/networkAclId")
+	gateway := p.call("CreateInternetGateway").text("internetGateway/internetGatewayId")
+	const id = "0123456789abcdef0"
+	for _, gone := range []struct {
+		code, action string
+		parameters   []string
+	}{
+		{"InvalidRoute.NotFound", "DeleteRoute", []string{"RouteTableId", table, "DestinationCidrBlock", "10.9.0.0/16"}},
+		{"InvalidRouteTableID.NotFound", "CreateRoute", []string{"RouteTableId", "rtb-" + id, "DestinationCidrBlock", "0.0.0.0/0", "GatewayId", gateway}},
+		{"InvalidAssociationID.NotFound", "DisassociateRouteTable", []string{"AssociationId", "rtbassoc-" + id}},
+		{"Gateway.NotAttached", "DetachInternetGateway", []string{"InternetGatewayId", gateway, "VpcId", vpc}},
+		{"InvalidInternetGatewayID.NotFound", "DetachInternetGateway", []string{"InternetGatewayId", "igw-" + id, "VpcId", vpc}},
+		{"InvalidNetworkAclID.NotFound", "DescribeNetworkAcls", []string{"NetworkAclId.1", "acl-" + id}},
+		{"InvalidNetworkAclID.NotFound", "DeleteNetworkAcl", []string{"NetworkAclId", "acl-" + id}},
+		{"InvalidNetworkAclEntry.NotFound", "DeleteNetworkAclEntry", []string{"NetworkAclId", acl, "RuleNumber", "7", "Egress", "true"}},
+		{"InvalidGroup.NotFound", "AuthorizeSecurityGroupIngress", []string{"GroupId", "sg-" + id, "IpPermissions.1.IpProtocol", "-1", "IpPermissions.1.IpRanges.1.CidrIp", "0.0.0.0/0"}},
+		{"InvalidNetworkInterfaceID.NotFound", "DescribeNetworkInterfaces", []string{"NetworkInterfaceId.1", "eni-" + id}},
+		{"InvalidNetworkInterfaceID.NotFound", "DeleteNetworkInterface", []string{"NetworkInterfaceId", "eni-" + id}},
+		{"InvalidDhcpOptionID.NotFound", "DescribeDhcpOptions", []string{"DhcpOptionsId.1", "dopt-" + id}},
+		{"InvalidDhcpOptionID.NotFound", "DeleteDhcpOptions", []string{"DhcpOptionsId", "dopt-" + id}},
+		{"NatGatewayNotFound", "DescribeNatGateways", []string{"NatGatewayId.1", "nat-" + id}},
+		{"NatGatewayNotFound", "DeleteNatGateway", []string{"NatGatewayId", "nat-" + id}},
+		{"InvalidAllocationID.NotFound", "ReleaseAddress", []string{"AllocationId", "eipalloc-" + id}},
+		{"InvalidLaunchTemplateId.NotFound", "DescribeLaunchTemplates", []string{"LaunchTemplateId.1", "lt-" + id}},
+		{"InvalidLaunchTemplateId.NotFound", "DeleteLaunchTemplate", []string{"LaunchTemplateId", "lt-" + id}},
+		{"InvalidLaunchTemplateId.NotFound", "DescribeLaunchTemplateVersions", []string{"LaunchTemplateId", "lt-" + id, "LaunchTemplateVersion.1", "1"}},
+		{"InvalidLaunchTemplateName.NotFoundException", "DescribeLaunchTemplates", []string{"LaunchTemplateName.1", "none"}},
+		{"InvalidKeyPair.NotFound", "DescribeKeyPairs", []string{"KeyName.1", "none", "IncludePublicKey", "true"}},
+		{"InvalidPlacementGroup.Unknown", "DescribePlacementGroups", []string{"GroupName.1", "none"}},
+		{"InvalidPlacementGroup.Unknown", "DeletePlacementGroup", []string{"GroupName", "none"}},
+	} {
+		_, err := p.ec2(gone.action, gone.parameters...)
+		p.refused(gone.action, err, gone.code, "")
+	}
+	p.call("DeleteKeyPair", "KeyName", "none") // no error
+	p.call("DeleteVpcEndpoints", "VpcEndpointId.1", "vpce-"+id)
+}
