@@ -212,7 +212,26 @@ func TestLogs(t *testing.T) {
 	}{
 		{"default group", "", runtime.LogTarget{Group: "/aws/batch/job", Stream: "jd/default/" + strings.Repeat("a", 32)}, ""},
 		{"prefix", `"awslogs-group":"/there","awslogs-stream-prefix":"p"`, runtime.LogTarget{Group: "/there", Stream: "p/default/" + strings.Repeat("a", 32)}, ""},
-		{"missing group", `"awslogs-group":"/missing"`, runtime.LogTarget{}, "ResourceInitializationError: "},
+		{"missing group", `"awslogs-group":"/missing"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"},
+		{"missing group not to be made", `"awslogs-group":"/missing","awslogs-create-group":"false"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: create stream"},
+		{"no boolean", `"awslogs-group":"/there","awslogs-create-group":"yes"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: must specify valid value for log opt 'awslogs-create-group'"},
+		{"region", `"awslogs-region":"us-west-2"`, runtime.LogTarget{Region: "us-west-2", Group: "/aws/batch/job", Stream: "jd/default/" + strings.Repeat("a", 32)}, ""},
+		{"multiline", `"awslogs-multiline-pattern":"^\\["`, runtime.LogTarget{MultilinePattern: `^\[`, Group: "/aws/batch/job", Stream: "jd/default/" + strings.Repeat("a", 32)}, ""},
+		{"datetime", `"awslogs-datetime-format":"%Y-%m-%d"`, runtime.LogTarget{DatetimeFormat: "%Y-%m-%d", Group: "/aws/batch/job", Stream: "jd/default/" + strings.Repeat("a", 32)}, ""},
+		{"both", `"awslogs-datetime-format":"%Y","awslogs-multiline-pattern":"^x"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: you cannot configure log opt"},
+		{"bad pattern", `"awslogs-multiline-pattern":"("`, runtime.LogTarget{}, `ResourceInitializationError: failed to validate logger args: awslogs could not parse multiline pattern key "("`},
+		{"mode", `"mode":"slow"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: logger: logging mode not supported: slow"},
+		{"size without mode", `"max-buffer-size":"4m"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: logger: max-buffer-size option is only supported with"},
+		{"bad size", `"mode":"non-blocking","max-buffer-size":"4x"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: error parsing option max-buffer-size: invalid size: '4x'"},
+		{"no size", `"mode":"non-blocking","max-buffer-size":"0"`, runtime.LogTarget{}, "ResourceInitializationError: failed to validate logger args: error parsing option max-buffer-size"},
+		{
+			"default size", `"mode":"non-blocking"`,
+			runtime.LogTarget{Group: "/aws/batch/job", Stream: "jd/default/" + strings.Repeat("a", 32), NonBlocking: true, MaxBufferBytes: 1 << 20}, "",
+		},
+		{
+			"fraction", `"mode":"non-blocking","max-buffer-size":"1.5 MiB"`,
+			runtime.LogTarget{Group: "/aws/batch/job", Stream: "jd/default/" + strings.Repeat("a", 32), NonBlocking: true, MaxBufferBytes: 3 << 19}, "",
+		},
 		{"group to be made", `"awslogs-group":"/new","awslogs-create-group":"true"`, runtime.LogTarget{Group: "/new", Stream: "jd/default/" + strings.Repeat("a", 32)}, ""},
 		{
 			"non-blocking", `"mode":"non-blocking","max-buffer-size":"4m"`,
@@ -222,12 +241,14 @@ func TestLogs(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			st := job(t, `,"logConfiguration":{"logDriver":"awslogs","options":{`+tc.options+`}}`)
 			if tc.fails != "" {
-				if got := r.failure(t, st); !strings.HasPrefix(got, tc.fails) || !strings.Contains(got, "log group does not exist") {
+				if got := r.failure(t, st); !strings.HasPrefix(got, tc.fails) {
 					t.Errorf("start error %q", got)
 				}
 				return
 			}
-			tc.want.Account, tc.want.Region = home.Account, home.Region
+			if tc.want.Account = home.Account; tc.want.Region == "" {
+				tc.want.Region = home.Region
+			}
 			if got := *r.start(t, st).Log; got != tc.want {
 				t.Errorf("log target %+v, want %+v", got, tc.want)
 			}
@@ -277,6 +298,43 @@ func TestHostVolumes(t *testing.T) {
 		if got := r.failure(t, job(t, mounting(path))); !strings.Contains(got, "--allow-host-path") {
 			t.Errorf("%s: start error %q", path, got)
 		}
+	}
+}
+
+// EFS is a directory that the user maps, and what is below it; no link in it leads anywhere else.
+func TestEFSVolumes(t *testing.T) {
+	t.Parallel()
+	mapped, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(mapped, "a", "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"out": t.TempDir(), "up": "..", "in": "a"} {
+		if err := os.Symlink(to, filepath.Join(mapped, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newRig(t, launcher.Config{Volumes: launcher.Volumes{EFS: map[string]string{"fs-1": mapped}, Supported: true}})
+	mounting := func(id, root string) string {
+		return `,"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"` + id + `","rootDirectory":"` + root + `"}}],"mountPoints":[{"sourceVolume":"v","containerPath":"/data","readOnly":true}]`
+	}
+	for root, want := range map[string]string{"": "", "/": "", "/a/b": "a/b", "a": "a", "/in": "a", "/../a": "a", "/in/../../../a/b": "a/b"} {
+		c := r.start(t, job(t, mounting("fs-1", root)))
+		if len(c.Mounts) != 1 || c.Mounts[0].Source != filepath.Join(mapped, want) || !c.Mounts[0].ReadOnly {
+			t.Errorf("%q: mounts %+v", root, c.Mounts)
+		}
+		r.Report([]runtime.Report{{Key: job(t, "").Key, Kind: runtime.Ended}})
+		<-r.Reports()
+	}
+	for root, want := range map[string]string{"/out": "leads out of", "/up": "leads out of", "/none": "is not there"} {
+		if got := r.failure(t, job(t, mounting("fs-1", root))); !strings.HasPrefix(got, "CannotCreateContainerError: ") || !strings.Contains(got, want) {
+			t.Errorf("%s: start error %q", root, got)
+		}
+	}
+	if got := r.failure(t, job(t, mounting("fs-2", "/"))); !strings.Contains(got, "--efs fs-2=DIR") {
+		t.Errorf("a file system that is not mapped: %q", got)
 	}
 }
 

@@ -2,7 +2,9 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -21,19 +23,44 @@ func (l *Launcher) log(ctx context.Context, st engine.StartTask, view *batch.Con
 		return nil, nil
 	}
 	options := logOptions(view)
-	target.MultilinePattern = options["awslogs-multiline-pattern"]
-	target.DatetimeFormat = options["awslogs-datetime-format"]
-	if options["mode"] == "non-blocking" {
-		target.NonBlocking = true
-		size, err := bufferSize(options["max-buffer-size"])
-		if err != nil {
-			return nil, &runtime.StartError{Kind: runtime.KindCannotStart, Err: err}
-		}
-		target.MaxBufferBytes = size
+	create, err := treatment(options, target)
+	if err != nil {
+		return nil, &runtime.StartError{Kind: runtime.KindResourceInit, Err: fmt.Errorf("failed to validate logger args: %w : exit status 1", err)}
 	}
 	// Unverified who makes the default group on AWS; somebody does (reference, section 10.1).
-	create := options["awslogs-group"] == "" || options["awslogs-create-group"] == "true"
-	return target, l.ensureGroup(ctx, target, create)
+	return target, l.ensureGroup(ctx, target, create || options["awslogs-group"] == "")
+}
+
+// treatment reads the options that say how output becomes events, and whether to make the group. What is wrong with them
+// is said as the driver says it (github.com/moby/moby, daemon/logger; that Fargate passes it on in these words is unverified).
+func treatment(options map[string]string, t *runtime.LogTarget) (create bool, err error) {
+	t.MultilinePattern, t.DatetimeFormat = options["awslogs-multiline-pattern"], options["awslogs-datetime-format"]
+	if t.MultilinePattern != "" && t.DatetimeFormat != "" {
+		return false, errors.New("you cannot configure log opt 'awslogs-datetime-format' and 'awslogs-multiline-pattern' at the same time")
+	}
+	if _, err := regexp.Compile(t.MultilinePattern); err != nil {
+		return false, fmt.Errorf("awslogs could not parse multiline pattern key %q: %w", t.MultilinePattern, err)
+	}
+	if text, ok := options["awslogs-create-group"]; ok {
+		if create, err = strconv.ParseBool(text); err != nil {
+			return false, fmt.Errorf("must specify valid value for log opt 'awslogs-create-group': %w", err)
+		}
+	}
+	size, sized := options["max-buffer-size"]
+	switch mode := options["mode"]; mode {
+	case "", "blocking":
+		if sized {
+			return false, errors.New("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
+		}
+	case "non-blocking":
+		t.NonBlocking = true
+		if t.MaxBufferBytes, err = bufferSize(size); err != nil {
+			return false, fmt.Errorf("error parsing option max-buffer-size: %w", err)
+		}
+	default:
+		return false, fmt.Errorf("logger: logging mode not supported: %s", mode)
+	}
+	return create, nil
 }
 
 // LogTarget names the log stream of a container; nil if its output goes nowhere that batchbox delivers to. How the output is
@@ -83,23 +110,27 @@ func (l *Launcher) ensureGroup(ctx context.Context, t *runtime.LogTarget, create
 // defaultBuffer is the awslogs driver's buffer in non-blocking mode (Docker documentation, "max-buffer-size").
 const defaultBuffer = 1 << 20
 
-// bufferSize reads max-buffer-size: a number with an optional unit b, k, m or g.
+// sizeRE is a number with an optional unit, as Docker reads one (github.com/docker/go-units, RAMInBytes).
+var sizeRE = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?(?i:([kmgtp]?)i?b?)$`)
+
+// bufferSize reads max-buffer-size.
 func bufferSize(s string) (int64, error) {
 	if s == "" {
 		return defaultBuffer, nil
 	}
-	digits := strings.TrimRight(strings.ToLower(s), "bkmgi")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("max-buffer-size %q is no size", s)
+	m := sizeRE.FindStringSubmatch(s)
+	if m == nil {
+		return 0, fmt.Errorf("invalid size: '%s'", s)
 	}
-	switch unit := strings.ToLower(s[len(digits):]); {
-	case strings.HasPrefix(unit, "k"):
-		n <<= 10
-	case strings.HasPrefix(unit, "m"):
-		n <<= 20
-	case strings.HasPrefix(unit, "g"):
-		n <<= 30
+	n, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		return 0, fmt.Errorf("invalid size: '%s'", s)
 	}
-	return n, nil
+	if m[2] != "" {
+		n *= float64(int64(1) << (10 * (1 + strings.Index("kmgtp", strings.ToLower(m[2])))))
+	}
+	if n < 1 || n > 1<<40 {
+		return 0, fmt.Errorf("invalid size: '%s'", s)
+	}
+	return int64(n), nil
 }
