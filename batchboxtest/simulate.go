@@ -45,6 +45,9 @@ type Program struct {
 	Output string
 	// OutOfMemory has it killed for its memory at the end of Runs: exit code 137, and AWS's reason.
 	OutOfMemory bool
+	// HostLost has its host go away at the end of Runs, as an EC2 instance does: the attempt has no exit code, and the reason
+	// is "Host EC2 (instance i-...) terminated.".
+	HostLost bool
 	// CannotStart keeps it from starting, for this reason: "CannotPullContainerError: ...".
 	CannotStart string
 
@@ -73,7 +76,7 @@ func (s *settings) simulate(b *Box) {
 	if s.config.Limits.MaxTasks == 0 {
 		s.config.Limits.MaxTasks = math.MaxInt32
 	}
-	s.config.InProcess = &server.InProcess{Images: anyImage{}, Runtime: fake.New(fake.Options{
+	s.config.InProcess = &server.InProcess{Images: anyImage{}, Amend: loseHost, Runtime: fake.New(fake.Options{
 		Clock: b.clock,
 		Behave: func(spec runtime.Spec, task string) (fake.Behaviour, error) {
 			return s.program(container(&spec, task)).behaviour(), nil
@@ -116,7 +119,10 @@ func (p Program) behaviour() fake.Behaviour {
 	b := fake.Behaviour{
 		Run: p.Runs, Block: p.Runs == Forever, Exit: runtime.Exit{Code: p.ExitCode}, Output: p.Output, IgnoreTerm: p.IgnoresStop,
 	}
-	if p.OutOfMemory {
+	switch {
+	case p.HostLost:
+		b.Exit = runtime.Exit{Err: hostLost}
+	case p.OutOfMemory:
 		b.Exit = runtime.Exit{Code: 137, OOM: true}
 	}
 	if p.OnStop != nil {
@@ -130,4 +136,16 @@ func (p Program) behaviour() fake.Behaviour {
 		b.StartError = &runtime.StartError{Kind: kind, Err: errors.New(text)}
 	}
 	return b
+}
+
+// hostLost is how a container ends whose host is lost.
+const hostLost = "the host is lost"
+
+// loseHost makes of the end of such a container what the engine hears of a task whose fate nobody knows.
+func loseHost(r *runtime.Report) {
+	for i := range r.Containers {
+		if c := &r.Containers[i]; strings.HasSuffix(c.StartError, hostLost) {
+			r.Lost, r.Reason, c.StartError = true, hostLost, ""
+		}
+	}
 }

@@ -26,6 +26,8 @@ type InProcess struct {
 	Runtime runtime.Runtime
 	// Images says what there is in an image; nil stands for the engine's registry and others, as always.
 	Images launcher.Images
+	// Amend, if set, may change what is reported of a task before the engine hears of it.
+	Amend func(*runtime.Report)
 }
 
 // check refuses what does not go together.
@@ -56,6 +58,15 @@ func (s *Server) keep(reports func([]runtime.Report)) (_ *inProcess, err error) 
 			return nil, err
 		}
 		rt = o.runtime
+	}
+	if amend := s.cfg.InProcess.Amend; amend != nil {
+		passOn := reports
+		reports = func(list []runtime.Report) {
+			for i := range list {
+				amend(&list[i])
+			}
+			passOn(list)
+		}
 	}
 	writer, err := logstore.OpenWriter(s.dir.logs(), "supervisor", logstore.WriterOptions{Now: s.clock.Now, Ephemeral: true})
 	if err != nil {
