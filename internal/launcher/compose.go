@@ -62,6 +62,20 @@ func (l *Launcher) checkSharing(task *batch.TaskView) error {
 	return nil
 }
 
+// checkDevices refuses the machine's devices. EC2 jobs may ask for them; no runtime hands any out.
+func checkDevices(view *batch.ContainerView) error {
+	asks := ""
+	switch {
+	case len(view.Devices) > 0:
+		asks = "device " + view.Devices[0].HostPath
+	case view.GPU > 0:
+		asks = fmt.Sprintf("%d GPU", view.GPU)
+	default:
+		return nil
+	}
+	return &runtime.StartError{Kind: runtime.KindCannotCreate, Err: fmt.Errorf("the job asks for %s: batchbox gives containers no devices of this machine", asks)}
+}
+
 // container fills in one container of the task.
 func (l *Launcher) container(ctx context.Context, st engine.StartTask, i int, out *runtime.Container) error {
 	view := &st.Task.Containers[i]
@@ -85,6 +99,9 @@ func (l *Launcher) container(ctx context.Context, st engine.StartTask, i int, ou
 	out.User = view.User
 	if out.User == "" {
 		out.User = image.User
+	}
+	if err := checkDevices(view); err != nil {
+		return err
 	}
 	out.Hostname = hostname(st.Record)
 	out.VCPU = float64(view.MilliCPU) / 1000

@@ -350,6 +350,25 @@ func TestOwnVolumes(t *testing.T) {
 	}
 }
 
+func TestDevicesAreRefused(t *testing.T) {
+	t.Parallel()
+	for asks, change := range map[string]func(*batch.ContainerView){
+		"device /dev/fuse": func(v *batch.ContainerView) { v.Devices = []batch.Device{{HostPath: "/dev/fuse"}} },
+		"2 GPU":            func(v *batch.ContainerView) { v.GPU = 2 },
+	} {
+		r := newRig(t, launcher.Config{})
+		st := job(t, "")
+		task := *st.Task
+		task.Containers = slices.Clone(task.Containers)
+		change(&task.Containers[0])
+		st.Task = &task
+		want := "CannotCreateContainerError: the job asks for " + asks + ": batchbox gives containers no devices of this machine"
+		if got := r.failure(t, st); got != want {
+			t.Errorf("start error %q, want %q", got, want)
+		}
+	}
+}
+
 func TestSharedNamespacesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

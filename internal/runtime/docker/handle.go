@@ -22,6 +22,7 @@ type handle struct {
 	name, task string
 	id         string // set under r.mu
 	pid        int
+	address    string // in a private network; "" in one that it shares
 	attached   *client.HijackedResponse
 	wait       client.ContainerWaitResult
 	cancel     context.CancelFunc // of wait

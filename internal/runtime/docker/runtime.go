@@ -178,6 +178,8 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		Notes: []string{
 			fmt.Sprintf("%s %s at %s (%s), cgroup v%s.", r.flavour, r.info.ServerVersion, r.host.URL, r.host.Source, r.info.CgroupVersion),
 			"What a container writes into its root is not bounded; Docker's storage drivers rarely can.",
+			"Privileged containers are refused.",
+			"In a private network (--network private) a container does not reach the engine: no task metadata, no credentials of its role.",
 			"stdout and stderr come through two pipes: each keeps its order, and lines stay whole, but their order among each other may change.",
 		},
 	}
@@ -239,19 +241,28 @@ func (r *Runtime) remove(ctx context.Context, filter client.Filters, which func(
 	if err != nil {
 		return 0, fmt.Errorf("list containers: %w", err)
 	}
-	n := 0
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	var n int
 	var errs error
+	width := make(chan struct{}, maxStarts)
 	for i := range list.Items {
 		c := &list.Items[i]
 		if r.isLive(c) || !which(c) {
 			continue
 		}
-		if err := r.removeContainer(ctx, c.ID); err != nil {
-			errs = errors.Join(errs, err)
-			continue
-		}
-		n++
+		width <- struct{}{}
+		work.Go(func() {
+			defer func() { <-width }()
+			err := r.removeContainer(ctx, c.ID)
+			mu.Lock()
+			defer mu.Unlock()
+			if errs = errors.Join(errs, err); err == nil {
+				n++
+			}
+		})
 	}
+	work.Wait()
 	return n, errs
 }
 

@@ -75,7 +75,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 	if err != nil {
 		return nil, err
 	}
-	h.pid = h.findPID(ctx)
+	h.look(ctx)
 	r.mu.Lock()
 	h.running, h.joined = true, network.IsContainer()
 	r.mu.Unlock()
@@ -223,17 +223,24 @@ func (h *handle) startError(ctx context.Context, err error) error {
 	return se
 }
 
-// findPID asks for the container's first process, if it would be one of this machine's; 0 if not, or if it has ended.
-func (h *handle) findPID(ctx context.Context) int {
-	if !h.r.host.Local() {
-		return 0
-	}
+// look asks for the container's first process, if it would be one of this machine's, and for its address.
+func (h *handle) look(ctx context.Context) {
 	c, err := h.r.api.ContainerInspect(ctx, h.id, client.ContainerInspectOptions{})
 	if err != nil || c.Container.State == nil {
-		return 0
+		return // it may have ended already
 	}
-	return c.Container.State.Pid
+	if h.r.host.Local() {
+		h.pid = c.Container.State.Pid
+	}
+	if c.Container.NetworkSettings != nil {
+		if n := c.Container.NetworkSettings.Networks[bridge]; n != nil && n.IPAddress.IsValid() {
+			h.address = n.IPAddress.String()
+		}
+	}
 }
+
+// bridge is the network that every daemon has.
+const bridge = "bridge"
 
 // network is the daemon's name for the network of a container. The containers of a task share one: the first has a network
 // namespace on Docker's bridge, and the others join a container of the task that runs.
@@ -252,7 +259,7 @@ func (r *Runtime) network(spec *runtime.Spec, task string) (container.NetworkMod
 			return container.NetworkMode("container:" + h.id), nil
 		}
 	}
-	return "bridge", nil
+	return bridge, nil
 }
 
 // duplicate makes a file of our own of the one that output goes to. Writing to a pipe does not take a thread.
