@@ -75,7 +75,7 @@ func (r *Runtime) config(spec *runtime.Spec, task, image string, network contain
 	for name, value := range spec.Labels {
 		config.Labels[name] = value
 	}
-	config.Labels[labelOwner], config.Labels[labelMachine] = r.options.Owner, r.machine
+	config.Labels[labelOwner], config.Labels[labelInstance], config.Labels[labelMachine] = r.options.Owner, r.instance, r.machine
 	config.Labels[labelTask], config.Labels[labelContainer] = task, spec.Name
 	// A container in another's network has the other's names.
 	if !network.IsContainer() {
@@ -126,7 +126,7 @@ func (r *Runtime) name(task, container string) string {
 			return '.'
 		}, s)
 	}
-	name := "batchbox-" + shortHash(r.options.Owner) + "-" + clean(task)
+	name := "batchbox-" + shortHash(r.instance) + "-" + clean(task)
 	if container != "" && container != "default" {
 		name += "." + clean(container)
 	}

@@ -275,9 +275,13 @@ func TestOrphans(t *testing.T) {
 	check(t, err)
 	owner, other := t.TempDir(), t.TempDir()
 	labels := func(owner, machine string) map[string]string {
-		return map[string]string{labelOwner: owner, labelMachine: machine}
+		return map[string]string{labelOwner: owner, labelInstance: "x", labelMachine: machine}
 	}
-	lost := create(t, c, "", name, labels(owner, machine()))
+	id, err := identify(owner)
+	check(t, err)
+	mine := labels(owner, "before it was renamed")
+	mine[labelInstance] = id
+	lost := create(t, c, "", name, mine)
 	dead := create(t, c, "", name, labels(filepath.Join(other, "removed"), machine()))
 	alive := create(t, c, "", name, labels(other, machine()))
 	foreign := create(t, c, "", name, labels(filepath.Join(other, "removed"), "another"))

@@ -4,8 +4,8 @@
 // # Names and labels
 //
 // A container is named after its owner, its task and itself, so that starting it twice is starting it once, whatever became of
-// the answer to the first request. Everything that is made carries labels: the owner (a supervisor's data directory), the
-// machine, the task, and those of the task itself. Sweep ends what an earlier supervisor of the same directory has left;
+// the answer to the first request. Everything that is made carries labels: the owner (a supervisor's data directory, and an id
+// that is kept in it, for daemons are shared between machines), the machine, the task, and those of the task itself. Sweep ends what an earlier supervisor of the same directory has left;
 // beside that the runtime looks from time to time for what a lost answer, or a directory that is no more, has orphaned.
 //
 // # Images
@@ -70,7 +70,8 @@ type Options struct {
 
 // The labels of everything this runtime makes, beside those of the task.
 const (
-	labelOwner     = "batchbox.owner"
+	labelOwner     = "batchbox.owner"    // the directory
+	labelInstance  = "batchbox.instance" // an id that is kept in there
 	labelMachine   = "batchbox.machine"
 	labelTask      = "batchbox.task"
 	labelContainer = "batchbox.container"

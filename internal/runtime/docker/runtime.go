@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,9 @@ type Runtime struct {
 	host    dockerhost.Host
 	api     *client.Client
 	machine string
-	log     *slog.Logger
+	// instance names the owner's directory, whatever its path.
+	instance string
+	log      *slog.Logger
 
 	// What learn has found out.
 	info     system.Info
@@ -82,6 +85,10 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		e := dockerhost.System()
 		o.Environment = &e
 	}
+	instance, err := identify(o.Owner)
+	if err != nil {
+		return nil, fmt.Errorf("docker: %w", err)
+	}
 	host, err := dockerhost.Find(*o.Environment)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; %s", ErrUnsupported, err, install)
@@ -91,7 +98,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, fmt.Errorf("%w: %w; %s", ErrUnsupported, err, remedy(host, err))
 	}
 	r := &Runtime{
-		options: o, host: host, api: api, machine: machine(), log: o.Log,
+		options: o, host: host, api: api, machine: machine(), instance: instance, log: o.Log,
 		starts: make(chan struct{}, maxStarts), live: map[string]*handle{},
 	}
 	if err := r.learn(ctx); err != nil {
@@ -148,13 +155,27 @@ func remedy(h dockerhost.Host, err error) string {
 	return "start the daemon (sudo systemctl start docker)"
 }
 
-// machine names this machine in labels: daemons can be shared.
+// machine names this machine in labels. Containers with the daemon's socket in them can have an id in common.
 func machine() string {
-	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(id) > 1 {
-		return strings.TrimSpace(string(id))
+	id, _ := os.ReadFile("/etc/machine-id") // not every system has one
+	name, _ := os.Hostname()
+	return strings.TrimSpace(string(id)) + "/" + name
+}
+
+// identify reads the id of an owner's directory, and gives it one if it has none.
+func identify(dir string) (string, error) {
+	path := filepath.Join(dir, "docker-instance")
+	id, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		id = []byte(rand.Text())
+		if err = os.MkdirAll(dir, 0o700); err == nil {
+			err = os.WriteFile(path, id, 0o600)
+		}
 	}
-	name, _ := os.Hostname() // "" is as good as any
-	return name
+	if err == nil && len(id) == 0 {
+		err = fmt.Errorf("%s is empty; remove it", path)
+	}
+	return string(id), err
 }
 
 // Name implements runtime.Runtime.
@@ -217,22 +238,25 @@ func (r *Runtime) patrol() {
 // answer was lost, and those of owners of this machine whose directory is no more.
 func (r *Runtime) removeOrphans(ctx context.Context) (int, error) {
 	before := time.Now().Add(-r.options.Grace)
-	return r.remove(ctx, client.Filters{}.Add("label", labelMachine+"="+r.machine), func(c *container.Summary) bool {
+	return r.remove(ctx, client.Filters{}.Add("label", labelInstance), func(c *container.Summary) bool {
 		if !time.Unix(c.Created, 0).Before(before) {
 			return false
 		}
-		owner := c.Labels[labelOwner]
-		if owner == r.options.Owner {
+		if c.Labels[labelInstance] == r.instance {
 			return true
 		}
+		owner := c.Labels[labelOwner]
 		_, err := os.Stat(owner)
-		return filepath.IsAbs(owner) && errors.Is(err, fs.ErrNotExist)
+		return c.Labels[labelMachine] == r.machine && filepath.IsAbs(owner) && errors.Is(err, fs.ErrNotExist)
 	})
 }
 
 // Sweep implements runtime.Runtime.
 func (r *Runtime) Sweep(ctx context.Context, owner string) (int, error) {
-	return r.remove(ctx, client.Filters{}.Add("label", labelOwner+"="+owner, labelMachine+"="+r.machine), func(*container.Summary) bool { return true })
+	if owner != r.options.Owner {
+		return 0, fmt.Errorf("docker: sweep of %q by the runtime of %q", owner, r.options.Owner)
+	}
+	return r.remove(ctx, client.Filters{}.Add("label", labelInstance+"="+r.instance), func(*container.Summary) bool { return true })
 }
 
 // remove ends and removes the containers that a filter and which select, but for those that run for us, and counts them.
