@@ -70,7 +70,7 @@ func (c *Core) findTask(key string) (*work, *node) {
 
 // newAttempt makes the record of an attempt that begins on env.
 func (c *Core) newAttempt(j *job, view *batch.TaskView, env *environment) *Attempt {
-	a := &Attempt{ComputeEnvironment: env.Name, Cluster: env.Cluster(), TaskID: c.ids.TaskID()}
+	a := &Attempt{ComputeEnvironment: env.Name, Cluster: env.Cluster(), TaskID: c.ids.TaskID(), PlacedAt: c.nowMs()}
 	for i := range view.Containers {
 		ct := &view.Containers[i]
 		name := ct.Name

@@ -36,11 +36,12 @@ func (p *partition) missing(spec *batch.Spec) string {
 	return ""
 }
 
-// holdConsumables takes what an attempt needs, all of it: missing has said that it is there.
-func (p *partition) holdConsumables(spec *batch.Spec) []holding {
+// holdConsumables takes what an attempt needs, all of it: missing has said that it is there. Of an attempt that is taken up
+// after a restart a resource may have been deleted, and another made of its name: that one is none of its business.
+func (p *partition) holdConsumables(spec *batch.Spec, placedAt int64) []holding {
 	var held []holding
 	for _, need := range spec.Consumables {
-		if r := p.consumables[need.Resource]; r != nil {
+		if r := p.consumables[need.Resource]; r != nil && (placedAt == 0 || r.CreatedAt <= placedAt) {
 			r.inUse += need.Quantity
 			held = append(held, holding{r, need.Quantity})
 		}

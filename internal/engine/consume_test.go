@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/engine"
@@ -160,6 +161,26 @@ func TestConsumableDeletedAndMadeAgain(t *testing.T) {
 	if r := l.core.Catalog().Section(home).Consumable("token"); r != nil {
 		t.Error("the resource is there again")
 	}
+}
+
+// A restart between makes no difference: what holds the old one is not counted against the new one, nor taken from it.
+func TestConsumableMadeAgainBeforeARestart(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, engine.Limits{})
+	l.resource("token", 2, "NON_REPLENISHABLE")
+	l.submit("a", needs("token 2"))
+	l.advance(time.Second)
+	l.must(engine.DeleteConsumableResource{Partition: home, Name: "token"})
+	l.resource("token", 2, "NON_REPLENISHABLE")
+	l.submit("b", needs("token 1"))
+	l.restart()
+	l.held(map[string]int64{"token": 1})
+	l.exit("a", 0)
+	if r := l.core.Catalog().Section(home).Consumable("token"); r.Total != 2 {
+		t.Errorf("there are %d tokens, want the two new ones", r.Total)
+	}
+	l.submit("c", needs("token 1"))
+	l.running("b", "c")
 }
 
 // What was woken for a quantity and leaves without it lets the next one have it.

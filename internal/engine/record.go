@@ -26,6 +26,7 @@ type Attempt struct {
 	ComputeEnvironment string `json:"ce"`
 	Cluster            string `json:"cluster"` // "AWSBatch-<ce>-<uuid>"
 	TaskID             string `json:"taskId"`  // 32 hexadecimal digits
+	PlacedAt           int64  `json:"placedAt,omitempty"`
 	StartedAt          int64  `json:"startedAt,omitempty"`
 	StoppedAt          int64  `json:"stoppedAt,omitempty"`
 	StatusReason       string `json:"statusReason,omitempty"`

@@ -328,7 +328,7 @@ func (l *loaded) takeUpAttempt(w *work) {
 	if env == nil { // deleted under it; it goes on without taking anyone's room
 		env = &environment{ComputeEnvironment: &batch.ComputeEnvironment{Name: w.Current.ComputeEnvironment}}
 	}
-	c.hold(w, env)
+	c.hold(w, env, w.Current.PlacedAt)
 	if w.status == batch.Running && (w.nodes == nil || w.mainNode().underWay()) {
 		c.armTimeout(w)
 		c.armSpot(w)

@@ -197,10 +197,10 @@ const unbounded = 1 << 50
 func (c *Core) place(w *work, env *environment) {
 	j := w.job
 	j.queue.work.Remove(&w.item, j.spec.Share)
-	c.hold(w, env)
+	c.hold(w, env, c.nowMs())
 	if w.nodes != nil {
 		w.attempt.addresses = c.takeBlock(j.seq)
-		w.Current = &Attempt{ComputeEnvironment: env.Name, Cluster: env.Cluster()}
+		w.Current = &Attempt{ComputeEnvironment: env.Name, Cluster: env.Cluster(), PlacedAt: c.nowMs()}
 		c.move(w, batch.Placed)
 		c.startNodes(w)
 		return
@@ -210,8 +210,8 @@ func (c *Core) place(w *work, env *environment) {
 	c.starts = append(c.starts, c.startOf(w))
 }
 
-// hold takes the room of one attempt on the environment, in the share and on the machine.
-func (c *Core) hold(w *work, env *environment) {
+// hold takes the room of one attempt, placed at a time in ms, on the environment, in the share and on the machine.
+func (c *Core) hold(w *work, env *environment, placedAt int64) {
 	spec := w.job.spec
 	w.attempt = &attempt{env: env, milliCPU: spec.MilliCPU(), hostTasks: spec.Tasks()}
 	env.used += w.attempt.milliCPU
@@ -220,7 +220,7 @@ func (c *Core) hold(w *work, env *environment) {
 	c.hostTasks += w.attempt.hostTasks
 	w.job.part.tasks += w.attempt.hostTasks
 	w.job.queue.work.Hold(spec.Share, w.attempt.milliCPU, c.now)
-	w.attempt.held = w.job.part.holdConsumables(spec)
+	w.attempt.held = w.job.part.holdConsumables(spec, placedAt)
 }
 
 // letGo gives back what hold took.

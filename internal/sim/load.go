@@ -54,12 +54,16 @@ func (w *world) setUp() {
 		engine.CreateJobQueue{Partition: home, Raw: raw(queue, "high", 9, order("spot"), "")},
 		engine.CreateJobQueue{Partition: home, Raw: raw(queue, "fair", 5, order("demand", "spot"), fmt.Sprintf(`,"schedulingPolicyArn":%q`, home.BatchARN(batch.KindSchedulingPolicy, "policy")))},
 		engine.CreateJobQueue{Partition: home, Raw: raw(queue, "nodes", 3, order("ec2spot", "ec2"), "")},
-		engine.CreateConsumableResource{Partition: home, Raw: []byte(`{"consumableResourceName":"token","totalQuantity":4}`)},
-		engine.CreateConsumableResource{Partition: home, Raw: []byte(`{"consumableResourceName":"fuel","totalQuantity":100,"resourceType":"NON_REPLENISHABLE"}`)},
+		w.resource("token", 4),
+		w.resource("fuel", 100),
 		w.define(container, "quarter", onFargate, role, "0.25", "512"),
 		w.define(container, "one", onFargate, role, "1", "2048"),
 		w.define(container, "huge", onFargate, role, "16", "32768"),
 		w.define(container, "ec2", "", "", "1", "512"),
+		w.define(`{"jobDefinitionName":"pair","type":"container","platformCapabilities":["FARGATE"],"ecsProperties":{"taskProperties":[{
+			"executionRoleArn":"arn:aws:iam::000000000000:role/x","containers":[
+			{"name":"aside","image":"i","essential":false,"resourceRequirements":[{"type":"VCPU","value":"0.25"},{"type":"MEMORY","value":"512"}]},
+			{"name":"main","image":"i","resourceRequirements":[{"type":"VCPU","value":"0.25"},{"type":"MEMORY","value":"512"}]}]}]}}`),
 		w.define(`{"jobDefinitionName":"nodes","type":"multinode","nodeProperties":{"numNodes":3,"mainNode":1,"nodeRangeProperties":[{"targetNodes":"0:",
 			"container":{"image":"i","command":["run"],"resourceRequirements":[{"type":"VCPU","value":"1"},{"type":"MEMORY","value":"512"}]}}]}}`),
 	} {
@@ -147,8 +151,8 @@ func (w *world) submit() {
 			queue = "low"
 		}
 	}
-	if definition == "quarter" && r.IntN(6) == 0 {
-		definition = "one"
+	if definition == "quarter" && r.IntN(4) == 0 {
+		definition = []string{"one", "pair"}[r.IntN(2)]
 	}
 	if definition != "nodes" && definition != "huge" && r.IntN(100) < 45 {
 		size = 2 + r.IntN(20)
@@ -300,7 +304,13 @@ func (w *world) end(cancel bool) {
 func (w *world) changeResources() {
 	r := w.rng
 	env := []string{"spot", "demand", "ec2", "ec2spot"}[r.IntN(4)]
-	switch r.IntN(6) {
+	switch r.IntN(8) {
+	case 6:
+		w.updateQueue("low", fmt.Sprintf(`"computeEnvironmentOrder":[%s]`, []string{order("spot", "demand"), order("demand", "spot"), order("demand")}[r.IntN(3)]))
+	case 7:
+		if !w.model.unsettled && len(w.inbox) == 0 { // alone, so that the model knows which of the two of a name it was that work held
+			w.replaceResource([]string{"token", "fuel"}[r.IntN(2)])
+		}
 	case 0, 1:
 		w.updateEnvironment(env, fmt.Sprintf(`"computeResources":{"maxvCpus":%d}`, 1+r.IntN(6)))
 	case 2:
@@ -326,6 +336,23 @@ func (w *world) updateEnvironment(name, members string) {
 
 func (w *world) updateQueue(name, members string) {
 	w.ask(engine.UpdateJobQueue{Partition: home, Name: name, Raw: fmt.Appendf(nil, `{"jobQueue":%q,%s}`, name, members)})
+}
+
+// replaceResource deletes a consumable resource, or makes it again: another one of the same name.
+func (w *world) replaceResource(name string) {
+	if w.model.consumables[name] != nil {
+		w.group([]engine.Event{engine.DeleteConsumableResource{Partition: home, Name: name}})
+		return
+	}
+	w.group([]engine.Event{w.resource(name, 5)})
+}
+
+func (w *world) resource(name string, total int) engine.Event {
+	kind := batch.Replenishable
+	if name == "fuel" {
+		kind = batch.NonReplenishable
+	}
+	return engine.CreateConsumableResource{Partition: home, Raw: fmt.Appendf(nil, `{"consumableResourceName":%q,"totalQuantity":%d,"resourceType":%q}`, name, total, kind)}
 }
 
 // temporary is the temporary queue there is, if there is one.
@@ -355,7 +382,9 @@ func (w *world) comeToAnEnd() {
 	for _, env := range []string{"spot", "demand", "ec2", "ec2spot"} {
 		w.updateEnvironment(env, `"state":"ENABLED","computeResources":{"maxvCpus":8}`)
 	}
+	w.updateQueue("low", fmt.Sprintf(`"computeEnvironmentOrder":[%s]`, order("spot", "demand")))
 	for _, name := range []string{"token", "fuel"} {
+		w.ask(w.resource(name, 1)) // if it is not there
 		w.ask(engine.UpdateConsumableResource{Partition: home, Name: name, Raw: fmt.Appendf(nil, `{"consumableResource":%q,"operation":"SET","quantity":1000000}`, name)})
 	}
 }

@@ -75,6 +75,13 @@ type work struct {
 	status   batch.Status
 	attempts int
 	env      string
+	held     []holding
+}
+
+// holding is what an attempt holds of a consumable resource: of that one, not of another that has its name later.
+type holding struct {
+	of *consumable
+	n  int64
 }
 
 func newModel(w *world) *model {
@@ -204,6 +211,10 @@ func (m *model) resource(r engine.ResourceRecord) {
 		decode(p)
 		m.policies[r.Key] = p
 	case batch.KindConsumableResource:
+		if r.Value == nil {
+			delete(m.consumables, r.Key)
+			return
+		}
 		res := m.consumables[r.Key]
 		if res == nil {
 			res = new(consumable)
@@ -459,9 +470,9 @@ func retryAllowed(spec *batch.Spec, n int, a *engine.Attempt) bool {
 		return false
 	}
 	code, reason := "", ""
-	if len(a.Containers) > 0 {
-		reason = a.Containers[0].Reason
-		if c := a.Containers[0].ExitCode; c != nil {
+	if n := len(a.Containers); n > 0 { // the essential one is the last here
+		reason = a.Containers[n-1].Reason
+		if c := a.Containers[n-1].ExitCode; c != nil {
 			code = fmt.Sprint(*c)
 		}
 	}
@@ -513,7 +524,12 @@ func (m *model) hold(j *job, w *work) {
 	}
 	for _, need := range j.spec.Consumables {
 		r := m.consumables[need.Resource]
+		if r == nil {
+			m.w.violate("%s is placed, and there is no resource %s", j.id, need.Resource)
+			return
+		}
 		r.inUse += need.Quantity
+		w.held = append(w.held, holding{r, need.Quantity})
 		total := r.total
 		if m.mixed {
 			total = max(total, r.was)
@@ -527,9 +543,10 @@ func (m *model) hold(j *job, w *work) {
 func (m *model) release(j *job, w *work) {
 	m.envs[w.env].used -= j.spec.MilliCPU()
 	m.tasks -= j.spec.Tasks()
-	for _, need := range j.spec.Consumables {
-		m.consumables[need.Resource].inUse -= need.Quantity
+	for _, h := range w.held {
+		h.of.inUse -= h.n
 	}
+	w.held = nil
 }
 
 // open says whether the environment takes new work.

@@ -184,7 +184,7 @@ func (w *world) next() bool {
 	wake := w.engine.Wake()
 	switch {
 	case len(w.inbox) >= w.target || len(w.inbox) > 0 && (len(w.future) == 0 || w.future[0].at.Sub(w.now) > time.Second):
-		n := min(len(w.inbox), w.target)
+		n := oneChange(w.inbox[:min(len(w.inbox), w.target)])
 		group := slices.Clone(w.inbox[:n])
 		w.inbox = append(w.inbox[:0], w.inbox[n:]...)
 		w.target = 1
@@ -203,6 +203,21 @@ func (w *world) next() bool {
 		return false
 	}
 	return true
+}
+
+// oneChange is how many of the events make a group with one change of a limit at most, so that the model knows between which
+// two values it was.
+func oneChange(events []engine.Event) int {
+	changes := 0
+	for i, ev := range events {
+		switch ev.(type) {
+		case engine.UpdateComputeEnvironment, engine.UpdateConsumableResource, engine.UpdateJobQueue:
+			if changes++; changes > 1 {
+				return i
+			}
+		}
+	}
+	return len(events)
 }
 
 func (w *world) advance(to time.Time) {

@@ -19,7 +19,7 @@ import (
 // BATCHBOX_SIM_SEED the first seed, and BATCHBOX_SIM_TRACE=1 prints all that happens (with one run, please).
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	const each = 2000
+	const each = 1500
 	runs, size := 6, each
 	if works := number(t, "BATCHBOX_SIM_WORKS"); works > 0 {
 		size = min(works, 10_000)
@@ -84,7 +84,7 @@ func number(t *testing.T, variable string) int {
 func TestOneSeedOneTrace(t *testing.T) {
 	t.Parallel()
 	traces := map[uint64]bool{}
-	for _, seed := range []uint64{11, 12, 13} {
+	for _, seed := range []uint64{11, 12} {
 		var results [2]Result
 		for i := range results {
 			var err error
@@ -97,8 +97,8 @@ func TestOneSeedOneTrace(t *testing.T) {
 		}
 		traces[results[0].Trace] = true
 	}
-	if len(traces) != 3 {
-		t.Errorf("three seeds have %d traces", len(traces))
+	if len(traces) != 2 {
+		t.Errorf("two seeds have %d traces", len(traces))
 	}
 }
 
