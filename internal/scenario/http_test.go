@@ -39,8 +39,16 @@ import (
 
 // TestMain lets the test binary be the supervisor of the engine under test.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 6 && os.Args[1] == "supervisor" {
-		cfg := server.SupervisorConfig{DataDir: os.Args[3], Runtime: os.Args[5], Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	if len(os.Args) > 1 && os.Args[1] == "supervisor" {
+		cfg := server.SupervisorConfig{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		for i := 2; i+1 < len(os.Args); i += 2 { // what else it is told is for those with more to lose
+			switch os.Args[i] {
+			case "--data-dir":
+				cfg.DataDir = os.Args[i+1]
+			case "--runtime":
+				cfg.Runtime = os.Args[i+1]
+			}
+		}
 		if err := server.RunSupervisor(context.Background(), cfg); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
