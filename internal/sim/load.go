@@ -147,8 +147,11 @@ func (w *world) submit() {
 	case n < 94:
 		definition = "huge"
 	default:
-		if queue = w.temporary(); queue == "" {
+		switch queue = w.temporary(); {
+		case queue == "":
 			queue = "low"
+		case w.load.queues%2 == 1:
+			definition = "ec2"
 		}
 	}
 	if definition == "quarter" && r.IntN(4) == 0 {
@@ -364,7 +367,8 @@ func (w *world) temporary() string {
 	return name
 }
 
-// temporaryQueue makes a queue, or deletes the one there is with all that is in it.
+// temporaryQueue makes a queue with an environment of its own, or deletes the one there is with all that is in it. The
+// environment can be deleted when the queue is gone.
 func (w *world) temporaryQueue() {
 	if name := w.temporary(); name != "" {
 		w.model.gone[name] = true
@@ -372,8 +376,18 @@ func (w *world) temporaryQueue() {
 		w.ask(engine.DeleteJobQueue{Partition: home, Name: name})
 		return
 	}
+	if old := fmt.Sprintf("temporary-%d", w.load.queues); w.model.envs[old] != nil {
+		w.updateEnvironment(old, `"state":"DISABLED"`)
+		w.ask(engine.DeleteComputeEnvironment{Partition: home, Name: old}) // refused while the queue is DELETING
+	}
 	w.load.queues++
-	w.ask(engine.CreateJobQueue{Partition: home, Raw: fmt.Appendf(nil, `{"jobQueueName":"temporary-%d","priority":2,"computeEnvironmentOrder":[%s]}`, w.load.queues, order("demand"))})
+	name := fmt.Sprintf("temporary-%d", w.load.queues)
+	environment := `{"computeEnvironmentName":%q,"type":"MANAGED","computeResources":{"type":"FARGATE","maxvCpus":2,"subnets":["subnet-1"],"securityGroupIds":["sg-1"]}}`
+	if w.load.queues%2 == 1 {
+		environment = `{"computeEnvironmentName":%q,"type":"UNMANAGED","serviceRole":"own","unmanagedvCpus":3}`
+	}
+	w.ask(engine.CreateComputeEnvironment{Partition: home, Raw: fmt.Appendf(nil, environment, name)})
+	w.ask(engine.CreateJobQueue{Partition: home, Raw: fmt.Appendf(nil, `{"jobQueueName":%q,"priority":2,"computeEnvironmentOrder":[%s]}`, name, order(name))})
 }
 
 // comeToAnEnd makes room for everything that waits still.

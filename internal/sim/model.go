@@ -74,7 +74,7 @@ type dependency struct {
 type work struct {
 	status   batch.Status
 	attempts int
-	env      string
+	env      *environment
 	held     []holding
 }
 
@@ -192,6 +192,13 @@ func (m *model) resource(r engine.ResourceRecord) {
 	switch r.Kind {
 	case batch.KindComputeEnvironment:
 		e := m.envs[r.Key]
+		if r.Value == nil {
+			if e != nil && e.used > 0 {
+				m.w.violate("environment %s is deleted with %d milli-vCPU in use", r.Key, e.used)
+			}
+			delete(m.envs, r.Key)
+			return
+		}
 		if e == nil {
 			e = new(environment)
 			m.envs[r.Key] = e
@@ -381,9 +388,8 @@ func (m *model) workChanged(j *job, index int, w *work, from batch.Status, v *en
 			m.w.violate("%s is STARTING with %d attempts behind it, and had %d", v.ID, len(v.Attempts), w.attempts)
 			return
 		}
-		w.env = v.Current.ComputeEnvironment
 		m.inOrder(j, index, w)
-		m.hold(j, w)
+		m.hold(j, w, v.Current.ComputeEnvironment)
 	case batch.Running:
 		if v.StartedAt < v.CreatedAt || v.StartedAt > m.w.now.UnixMilli() {
 			m.w.violate("%s was created at %d and started at %d; now it is %d", v.ID, v.CreatedAt, v.StartedAt, m.w.now.UnixMilli())
@@ -448,7 +454,7 @@ func (m *model) attemptEnded(j *job, index int, w *work, v *engine.JobView) {
 		m.w.violate("%s is SUCCEEDED, its task ended as %+v", v.ID, f)
 	case v.Status != batch.Succeeded && f.succeeded() && !f.stopped && !timedOut && !asked:
 		m.w.violate("%s is %v, its task ended as %+v", v.ID, v.Status, f)
-	case f.stopped && !timedOut && !asked && !m.spot(a.ComputeEnvironment):
+	case f.stopped && !timedOut && !asked && !spot(w.env):
 		m.w.violate("attempt %s was stopped and nobody asked for it: %q", key, a.StatusReason)
 	}
 	if v.Status == batch.Succeeded {
@@ -498,25 +504,23 @@ func glob(pattern, value string) bool {
 	return pattern == value
 }
 
-func (m *model) spot(env string) bool {
-	kind := m.envs[env].ResourceType
-	return kind == "FARGATE_SPOT" || kind == "SPOT"
-}
+func spot(e *environment) bool { return e.ResourceType == "FARGATE_SPOT" || e.ResourceType == "SPOT" }
 
 // hold takes the room of an attempt and sees whether there was that much.
-func (m *model) hold(j *job, w *work) {
-	e := m.envs[w.env]
+func (m *model) hold(j *job, w *work, env string) {
+	e := m.envs[env]
+	w.env = e
 	if e == nil {
-		m.w.violate("%s is placed on environment %q, which is not there", j.id, w.env)
+		m.w.violate("%s is placed on environment %q, which is not there", j.id, env)
 		return
 	}
 	e.used += j.spec.MilliCPU()
-	most, usable := e.MaxMilliCPU, e.open()
+	most, usable := capacity(&e.ComputeEnvironment), e.open()
 	if m.mixed {
-		most, usable = max(most, e.was.MaxMilliCPU), usable || e.was.State == batch.Enabled
+		most, usable = max(most, capacity(&e.was)), usable || e.was.State == batch.Enabled
 	}
 	if e.used > most || !usable || !e.fits(j.spec) {
-		m.w.violate("%s is placed on environment %s: %d milli-vCPU in use of %d, usable: %v", j.id, w.env, e.used, most, usable)
+		m.w.violate("%s is placed on environment %s: %d milli-vCPU in use of %d, usable: %v", j.id, env, e.used, most, usable)
 	}
 	m.tasks += j.spec.Tasks()
 	if most := m.w.limits.MaxTasks; most > 0 && m.tasks > most && m.tasks > j.spec.Tasks() {
@@ -541,12 +545,23 @@ func (m *model) hold(j *job, w *work) {
 }
 
 func (m *model) release(j *job, w *work) {
-	m.envs[w.env].used -= j.spec.MilliCPU()
+	if w.env == nil {
+		return // a violation already
+	}
+	w.env.used -= j.spec.MilliCPU()
 	m.tasks -= j.spec.Tasks()
 	for _, h := range w.held {
 		h.of.inUse -= h.n
 	}
 	w.held = nil
+}
+
+// capacity is what of an environment may be in use, in milli-vCPU: of an unmanaged one what its owner says there is.
+func capacity(e *batch.ComputeEnvironment) int64 {
+	if e.Type == "UNMANAGED" {
+		return int64(e.UnmanagedVCPUs) * 1000
+	}
+	return e.MaxMilliCPU
 }
 
 // open says whether the environment takes new work.

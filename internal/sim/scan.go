@@ -89,7 +89,7 @@ func (m *model) room(q *batch.JobQueue, spec *batch.Spec) bool {
 	}
 	for _, o := range q.ComputeEnvironmentOrder {
 		e := m.envs[o.ComputeEnvironment]
-		if e.open() && e.fits(spec) && e.used+spec.MilliCPU() <= e.MaxMilliCPU {
+		if e.open() && e.fits(spec) && e.used+spec.MilliCPU() <= capacity(&e.ComputeEnvironment) {
 			return true
 		}
 	}
