@@ -162,6 +162,11 @@ func (w *world) submit() {
 		if r.IntN(40) == 0 {
 			size = 2 + r.IntN(300)
 		}
+		if len(w.load.recent) > 0 && r.IntN(2) == 0 { // as large as another one, for N_TO_N
+			if n := w.specOf(w.load.recent[r.IntN(len(w.load.recent))]).ArraySize; n > 0 {
+				size = n
+			}
+		}
 		members += fmt.Sprintf(`,"arrayProperties":{"size":%d}`, size)
 	}
 	if deps := w.dependencies(size); deps != "" {
@@ -226,7 +231,7 @@ func (w *world) dependencies(size int) string {
 				break
 			}
 			on := w.load.recent[r.IntN(len(w.load.recent))]
-			spec := w.model.jobs[w.disk.ids[on]].spec
+			spec := w.specOf(on)
 			switch {
 			case size > 0 && spec.ArraySize == size && r.IntN(4) > 0:
 				deps = append(deps, fmt.Sprintf(`{"jobId":%q,"type":"N_TO_N"}`, on))
@@ -275,10 +280,13 @@ func (w *world) answered(ev engine.Event, a engine.Answer, failing bool) {
 	}
 }
 
+// specOf is the spec of a job that was submitted.
+func (w *world) specOf(id string) *batch.Spec { return w.model.jobs[w.disk.ids[id]].spec }
+
 // someone is a recent job, or a child or node of it.
 func (w *world) someone() batch.JobID {
 	id, _ := batch.ParseJobID(w.load.recent[w.rng.IntN(len(w.load.recent))])
-	spec := w.model.jobs[w.disk.ids[id.Parent]].spec
+	spec := w.specOf(id.Parent)
 	switch {
 	case spec.ArraySize > 0 && w.rng.IntN(2) == 0:
 		id.Sep, id.Index = ':', w.rng.IntN(spec.ArraySize)
