@@ -144,7 +144,7 @@ func TestEndToEndWithoutCleanup(t *testing.T) {
 		t.Errorf("%v\n%s", err, listed)
 	}
 	// And so does the test runner by hand, as the README has it.
-	t.Cleanup(func() { os.Remove("../tests/batchtest/test-runner") }) //nolint:errcheck // it may not have been built
+	t.Cleanup(func() { os.Remove("../tests/batchtest/test-runner") }) // it may not have been built
 	byHand := exec.CommandContext(t.Context(), "bash", "-ec", source+` && cd ../tests/batchtest && go build -o test-runner . && ./test-runner --job-queue="$JOB_QUEUE_ARN" --job-definition="$JOB_DEFINITION_ARN" --array-size=2 --input='{"message": "Hello!", "items": ["item-A", "item-B"]}'`)
 	byHand.Env = environment()
 	if ran, err := byHand.CombinedOutput(); err != nil || !strings.Contains(string(ran), "PASSED: 2 of 2 children verified") {

@@ -86,7 +86,7 @@ func (o *checkOptions) diagnose(cfg aws.Config, err error) error {
 	if !errors.As(err, &api) {
 		return err
 	}
-	what := ""
+	var what string
 	switch api.ErrorCode() {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
 		what = "the AWS credentials have expired: get new ones, such as by aws sso login, and run this again"
