@@ -60,14 +60,14 @@ status() { "$batchbox" jobs --json "$1" | sed -n 's/^      "status": "\([A-Z]*\)
 await() {
   local job=$1 now='' want i
   shift
-  for ((i = 0; i < 600; i++)); do
+  for ((i = 0; i < 3000; i++)); do
     now=$(status "$job")
     for want in "$@"; do
       [[ $now == "$want" ]] && return
     done
     sleep 0.1
   done
-  printf 'error: job %s is %s, and has not become %s in a minute\n' "$job" "$now" "$*" >&2
+  printf 'error: job %s is %s, and has not become %s in five minutes\n' "$job" "$now" "$*" >&2
   return 1
 }
 
@@ -83,7 +83,7 @@ ended() {
 show() {
   local job
   for job; do
-    "$batchbox" jobs "$job" | sed -n -e 's/ ([0-9.]*[mµun]*s)$//' -e 's/^Job .*:\([0-9]*\)$/Child       \1/p' -e '/^\(Name\|Status\|Reason\|Attempt\|Children\)/p'
+    "$batchbox" jobs "$job" | sed -n -e 's/ ([0-9.hmµun]*s)$//' -e 's/^Job .*:\([0-9]*\)$/Child       \1/p' -e '/^\(Name\|Status\|Reason\|Attempt\|Children\)/p'
     echo
   done
 }
