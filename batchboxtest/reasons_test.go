@@ -185,12 +185,11 @@ func TestReasons(t *testing.T) {
 			if tc.then != nil {
 				tc.then(r, id)
 			}
-			job := types.JobDetail{}
+			wait := r.Wait
 			if tc.status == runnable {
-				job = r.WaitFor(id, runnable)
-			} else {
-				job = r.Wait(id)
+				wait = func(id string) types.JobDetail { return r.WaitFor(id, runnable) }
 			}
+			job := wait(id)
 			reason, code := "", int32(noCode)
 			if job.Container != nil {
 				reason = aws.ToString(job.Container.Reason)
