@@ -409,6 +409,47 @@ func TestOtherRegistry(t *testing.T) {
 	}
 }
 
+// TestDockerCredentials pulls with what the user's docker command has been told: in its configuration, or by a helper.
+func TestDockerCredentials(t *testing.T) {
+	inner := ggcr.New(ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, pass, _ := r.BasicAuth(); user != "me" || pass != "secret" {
+			w.Header().Set("WWW-Authenticate", "Basic")
+			w.WriteHeader(401)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	ref := host + "/team/app:v1"
+	keys := keychain{host: authn.FromConfig(authn.AuthConfig{Username: "me", Password: "secret"})}
+	check(t, remote.Write(must(name.ParseReference(ref))(t), imageOf(t, "linux/amd64", v1.Config{}, tarOf(t, fileOf("f", "1"))), remote.WithAuthFromKeychain(keys)))
+	dir := t.TempDir()
+	helper := "#!/bin/sh\nread server\n[ \"$1 $server\" = \"get " + host + "\" ] && echo '{\"ServerURL\":\"" + host + "\",\"Username\":\"me\",\"Secret\":\"secret\"}'\n"
+	check(t, os.WriteFile(filepath.Join(dir, "docker-credential-batchbox-test"), []byte(helper), 0o700)) //nolint:gosec // it is to be executed
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	t.Setenv("DOCKER_CONFIG", dir)
+	for what, config := range map[string]string{
+		"configuration": `{"auths":{"` + host + `":{"auth":"bWU6c2VjcmV0"}}}`,
+		"helper":        `{"credHelpers":{"` + host + `":"batchbox-test"}}`,
+		"":              `{}`,
+	} {
+		check(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
+		b := newBench(t)
+		p, err := b.Prepare(t.Context(), Request{Ref: ref, Partition: def, Platform: "linux/amd64", Form: runtime.RootfsFlat})
+		if what == "" {
+			wantStartError(t, err, runtime.KindCannotPull, 0, "failed to resolve ref "+ref+": pull access denied, repository does not exist or may require authorization")
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		p.Release()
+	}
+}
+
 type keychain map[string]authn.Authenticator
 
 func (k keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {

@@ -3,6 +3,7 @@ package docker
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -407,5 +408,31 @@ func TestTaskNetwork(t *testing.T) {
 	for _, h := range all {
 		check(t, h.Kill())
 		ended(t, h)
+	}
+}
+
+// TestUnsupported says what would help where no daemon can be used.
+func TestUnsupported(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, host, want string
+	}{
+		{"no daemon", "", "install Docker"},
+		{"nobody there", "unix:///no/such/socket", "start the daemon, or unset DOCKER_HOST"},
+		{"ssh", "ssh://example.com", "forward the socket"},
+	} {
+		e := dockerhost.Environment{Getenv: func(name string) string {
+			if name == "DOCKER_HOST" {
+				return tc.host
+			}
+			return ""
+		}}
+		_, err := New(t.Context(), Options{Owner: t.TempDir(), Environment: &e})
+		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
+		}
+	}
+	if _, err := New(t.Context(), Options{Owner: "relative"}); err == nil {
+		t.Error("an owner that is no absolute path was taken")
 	}
 }

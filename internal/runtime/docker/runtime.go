@@ -91,7 +91,10 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	host, err := dockerhost.Find(*o.Environment)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w; %s", ErrUnsupported, err, install)
+		if errors.Is(err, dockerhost.ErrNone) {
+			err = fmt.Errorf("%w; %s", err, install)
+		}
+		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	api, err := dockerhost.Connect(ctx, host)
 	if err != nil {
