@@ -62,7 +62,7 @@ on, and the next engine on the same data directory takes them up again.`,
 	f.StringVar(&o.config.Region, "region", server.DefaultRegion, "`region` of callers who sign for none")
 	f.BoolVar(&o.config.NoCPUQuota, "no-cpu-quota", false, "let containers use idle processors beyond their vCPU (on Fargate they can not)")
 	f.StringVar(&o.config.Runtime, "runtime", "auto", "`name` of the runtime that starts containers; auto takes the best that works here")
-	f.StringVar(&o.config.Network, "network", server.NetworkHost, "`network` of containers: host shares the machine's, private gives each task its own")
+	f.StringVar(&o.config.Network, "network", server.NetworkHost, "`network` of containers: host shares the machine's; private gives each task its own, with a way to the engine, to other tasks and out")
 	f.IntVar(&o.config.Limits.MaxTasks, "max-tasks", 0, "`number` of containers at a time, whatever the compute environments allow; 0 fits the machine")
 	f.BoolVar(&o.config.StrictECR, "strict-ecr", false, "refuse pushes to repositories that do not exist, as ECR does")
 	f.StringArrayVar(&o.config.HostPaths, "allow-host-path", nil, "`directory` that jobs may mount from this machine (repeatable)")

@@ -85,10 +85,15 @@ func (s *Server) taskEndpoint() string {
 	return s.tasks.listener.Addr().String()
 }
 
-// checkNetwork refuses what the runtime can not do.
+// checkNetwork refuses what the runtime can not do, and says what will be missing.
 func (s *Server) checkNetwork() error {
-	if s.cfg.Network == NetworkPrivate && !s.runtime.Capabilities.PrivateNetwork {
-		return fmt.Errorf("--network private: the %s runtime can not give a task a network of its own", s.runtime.Name)
+	can := &s.runtime.Capabilities
+	switch {
+	case s.cfg.Network != NetworkPrivate:
+	case !can.PrivateNetwork:
+		return fmt.Errorf("--network private: the %s runtime can not give a task a network of its own; it needs the native runtime (`batchbox doctor` says whether that works here)", s.runtime.Name)
+	case !can.TaskEndpoint:
+		s.cfg.Logger.Warn("in the private networks of this runtime programs find no task metadata, no credentials and no AWS endpoint", "runtime", s.runtime.Name)
 	}
 	return nil
 }

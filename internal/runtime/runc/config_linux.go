@@ -83,6 +83,9 @@ func (r *Runtime) config(spec *runtime.Spec, name, dir string) (*ociConfig, erro
 	switch spec.Network.Mode {
 	case runtime.NetworkHost:
 	case runtime.NetworkPrivate:
+		if spec.Network.Address != "" {
+			return nil, errors.New("the runc runtime does not connect private networks, which the nodes of a job need: use --network host, or --runtime native")
+		}
 		c.Linux.Namespaces = append(c.Linux.Namespaces, ociNamespace{Type: "network"})
 	default:
 		return nil, fmt.Errorf("network mode %q is neither %q nor %q", spec.Network.Mode, runtime.NetworkHost, runtime.NetworkPrivate)

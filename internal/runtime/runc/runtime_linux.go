@@ -112,7 +112,7 @@ func New(ctx context.Context, o Options) (_ *Runtime, err error) {
 	}
 	r.notes = append(r.notes,
 		"What a container writes is not bounded: runc has no limit on storage.",
-		"Private networks have a loopback device and nothing else, and each container of a task has its own.",
+		"Private networks have a loopback device and nothing else: no engine to ask, no other task, no outside; and each container of a task has its own.",
 		"Privileged containers are refused.",
 		"When a container can not be started, runc's own message is in its output as well.")
 	return r, nil
