@@ -43,9 +43,11 @@ type DB struct {
 	file string
 	log  *slog.Logger
 
-	writes  chan *write
+	writer  *writer
+	lead    chan struct{} // holds a value while somebody uses the writer
+	writes  chan *write   // those who wait while another leads
 	stop    chan struct{} // closed by Close
-	stopped chan struct{} // closed when the writer is gone
+	stopped chan struct{} // closed when the writing connection is
 	closing sync.Once
 
 	readers readerPool
@@ -99,16 +101,16 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	db := &DB{
 		file:    file,
 		log:     opts.Logger,
+		lead:    make(chan struct{}, 1),
 		writes:  make(chan *write),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
 	db.readers.init(file, max(4, runtime.GOMAXPROCS(0)))
-	writer, err := newWriter(db, w)
-	if err != nil {
+	if db.writer, err = newWriter(db, w); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	go writer.run()
+	go db.writer.run()
 	return db, nil
 }
 

@@ -20,21 +20,21 @@ const (
 	checkpointPages = 1000
 )
 
-// write is one caller's part of a group commit. The caller runs its own function when the writer hands it the
-// transaction, so that a panic in it is the caller's.
+// write is one caller's part of a transaction that another leads. The caller runs its own function when it is its turn, so
+// that a panic in it is the caller's.
 type write struct {
-	turn chan *tx   // the writer hands over the transaction, or nil if it could not begin one
+	turn chan *tx   // the leader lends the transaction, or nil if it could not go on with it
 	ran  chan error // the caller says how its function ended
-	done chan error // the writer says how the commit ended
+	done chan error // the leader says how the commit ended
 }
 
 // errAbandoned stands for a function that did not return: it panicked or ended its goroutine.
 var errAbandoned = errors.New("the function given to the store did not return")
 
-// write has fn write through the transaction of the moment and returns once that is durable. A ctx that ends before the
-// caller's turn takes the request back; later it has no effect, as the outcome would be unknown.
+// write has fn write through the transaction of the moment and returns once that is durable: one that another caller leads, or
+// else its own, so that a caller who is alone waits for nobody but the disk. A ctx that ends before the caller's turn takes the
+// request back; later it has no effect, as the outcome would be unknown.
 func (db *DB) write(ctx context.Context, fn func(*tx) error) error {
-	w := &write{turn: make(chan *tx), ran: make(chan error), done: make(chan error, 1)}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -44,12 +44,24 @@ func (db *DB) write(ctx context.Context, fn func(*tx) error) error {
 	default:
 	}
 	select {
+	case db.lead <- struct{}{}:
+		return db.writer.group(fn)
+	default:
+	}
+	w := &write{turn: make(chan *tx), ran: make(chan error), done: make(chan error, 1)}
+	select {
+	case db.lead <- struct{}{}:
+		return db.writer.group(fn)
 	case db.writes <- w:
+		return w.follow(fn)
 	case <-db.stop:
 		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (w *write) follow(fn func(*tx) error) error {
 	if t := <-w.turn; t != nil {
 		err := errAbandoned
 		func() {
@@ -60,18 +72,19 @@ func (db *DB) write(ctx context.Context, fn func(*tx) error) error {
 	return <-w.done
 }
 
-// writer is the goroutine that owns the writing connection.
+// writer is the writing connection. It belongs to whoever has put the one value into DB.lead.
 type writer struct {
 	db *DB
 	c  *conn
 	// The file and its log as they were when they were opened: should somebody remove or replace them, SQLite would go on
 	// writing to files that nobody can open again.
 	identity [2]os.FileInfo
-	pages    int // written when the log was last copied
+	pages    int           // written when the log was last copied
+	nudge    chan struct{} // tells run that the log is long
 }
 
 func newWriter(db *DB, c *conn) (*writer, error) {
-	w := &writer{db: db, c: c}
+	w := &writer{db: db, c: c, nudge: make(chan struct{}, 1)}
 	// An empty transaction makes the log.
 	for _, s := range []string{"PRAGMA foreign_keys = ON", "BEGIN IMMEDIATE", "PRAGMA user_version = " + fmt.Sprint(len(migrations)), "COMMIT"} {
 		if _, err := c.exec(s); err != nil {
@@ -92,15 +105,17 @@ func (w *writer) path(i int) string {
 	return w.db.file + []string{"", "-wal"}[i]
 }
 
-// run serves writes until the store is closed.
+// run copies the log into the file when it is long, until the store is closed.
 func (w *writer) run() {
 	defer close(w.db.stopped)
 	for {
 		select {
-		case first := <-w.db.writes:
-			w.group(first)
+		case <-w.nudge:
+			w.db.lead <- struct{}{}
 			w.checkpoint()
+			<-w.db.lead
 		case <-w.db.stop:
+			w.db.lead <- struct{}{} // for good
 			// Closing the last connection copies the log into the file and removes it.
 			if err := w.c.close(); err != nil {
 				w.db.log.Warn("store: closing the file", "error", err)
@@ -110,41 +125,39 @@ func (w *writer) run() {
 	}
 }
 
-// group runs one transaction for first and everybody who waits by then, and answers them.
-func (w *writer) group(first *write) {
-	if _, err := w.c.exec("BEGIN IMMEDIATE"); err != nil {
-		first.turn <- nil
-		first.done <- err
-		return
-	}
-	t := &tx{c: w.c, parts: &w.db.parts}
-	var members []*write
-	var failure error // what ended the whole transaction
-	for next := first; next != nil; {
-		if err := w.member(t, next); err == nil {
-			members = append(members, next)
-		} else if ends(err) {
-			members = append(members, next)
-			failure = err
-			break
-		} else {
-			next.done <- err
+// group runs one transaction, for fn and for everybody who waits by then, and answers them. It gives the lead back.
+func (w *writer) group(fn func(*tx) error) error {
+	open := false
+	defer func() {
+		if open { // fn did not return, or the transaction failed; SQLite may have rolled back by itself, in which case this fails
+			_, _ = w.c.exec("ROLLBACK")
 		}
-		next = nil
-		if len(members) < maxGroup {
+		if w.long() {
 			select {
-			case next = <-w.db.writes:
+			case w.nudge <- struct{}{}:
 			default:
 			}
 		}
+		<-w.db.lead
+	}()
+	if _, err := w.c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
 	}
+	open = true
+	t := &tx{c: w.c, parts: &w.db.parts}
+	err := fn(t)
+	if t.failed != nil && !errors.Is(err, t.failed) {
+		err = errors.Join(err, t.failed) // a failure of the store the function did not pass on
+	}
+	if err != nil {
+		return err // it is alone in the transaction
+	}
+	members, failure := w.members(t)
 	if failure == nil {
 		failure = w.commit()
 	}
-	if failure != nil {
-		// SQLite may have rolled back by itself, in which case this fails.
-		_, _ = w.c.exec("ROLLBACK")
-	} else {
+	if failure == nil {
+		open = false
 		for p, n := range t.fresh {
 			w.db.parts.add(p, n)
 		}
@@ -152,6 +165,28 @@ func (w *writer) group(first *write) {
 	for _, m := range members {
 		m.done <- failure
 	}
+	return failure
+}
+
+// members lets those write who wait, in the transaction that has been begun. failure is what ended it for all.
+func (w *writer) members(t *tx) (members []*write, failure error) {
+	for len(members) < maxGroup {
+		select {
+		case next := <-w.db.writes:
+			err := w.member(t, next)
+			switch {
+			case err == nil:
+				members = append(members, next)
+			case ends(err):
+				return append(members, next), err
+			default:
+				next.done <- err
+			}
+		default:
+			return members, nil
+		}
+	}
+	return members, nil
 }
 
 // member lets one caller write. An error of it leaves the transaction as it was before, unless ends says otherwise.
@@ -202,18 +237,23 @@ func (w *writer) commit() error {
 	return err
 }
 
-// checkpoint copies the log into the file once it is long enough, after the callers have their answers. A failure loses
-// nothing, the log just grows until a later one works.
-func (w *writer) checkpoint() {
+// long says whether enough has been written to the log to copy it into the file.
+func (w *writer) long() bool {
 	st, ok := w.c.dc.(sqlite.DBStatus)
 	if !ok {
-		return
+		return false
 	}
 	pages, _, err := st.Status(sqlite.DBStatusCacheWrite, false)
-	if err == nil && pages-w.pages < checkpointPages {
-		return
+	return err != nil || pages-w.pages >= checkpointPages
+}
+
+// checkpoint copies the log into the file. A failure loses nothing, the log just grows until a later one works.
+func (w *writer) checkpoint() {
+	if st, ok := w.c.dc.(sqlite.DBStatus); ok {
+		if pages, _, err := st.Status(sqlite.DBStatusCacheWrite, false); err == nil {
+			w.pages = pages
+		}
 	}
-	w.pages = pages
 	if _, err := w.c.number("PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 		w.db.log.Warn("store: copying the log into the file", "error", err)
 	}
