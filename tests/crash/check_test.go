@@ -78,7 +78,8 @@ func (s *siege) checkOne(j job, entries map[string]*entry) {
 		}
 		switch code := a.Container.ExitCode; {
 		case code != nil && *code == 0:
-			if !last || j.Status != "SUCCEEDED" {
+			// One that ends by itself while it is being terminated has been terminated.
+			if !last || j.Status != "SUCCEEDED" && !s.terminated[j.JobID] {
 				s.Errorf("%s ended with exit code 0", where)
 			}
 			if e.starts != 1 || e.ends != 1 {
