@@ -148,30 +148,42 @@ func (b *bench) rivals(ctx context.Context) ([]*rival, error) {
 	input := rangeInput(nativeChildren)
 	runc := &rival{name: "runc run", n: runcContainers, target: 3, remove: func() {}}
 	docker := &rival{name: "docker run", n: dockerContainers, target: 20, remove: func() {}}
-	if os.Geteuid() != 0 {
+	var errs [2]error
+	switch {
+	case os.Geteuid() != 0:
 		runc.why = "not running as root"
-	} else if _, err := exec.LookPath("runc"); err != nil {
+	case !works("runc", "--version"):
 		runc.why = "no runc on PATH"
+	default:
+		errs[0] = b.prepareRunc(ctx, runc, input)
+	}
+	if works("docker", "info") {
+		errs[1] = b.prepareDocker(ctx, docker, input)
 	} else {
-		bundle, err := b.bundle(ctx, input)
-		if err != nil {
-			return nil, err
-		}
-		runc.argv = []string{"runc", "run", "--bundle", bundle, "%NAME%"}
-	}
-	if err := exec.CommandContext(ctx, "docker", "info").Run(); err != nil {
 		docker.why = "no Docker daemon answers"
-		return []*rival{runc, docker}, nil
 	}
+	return []*rival{runc, docker}, errors.Join(errs[:]...)
+}
+
+// works says whether a command can be run and succeeds.
+func works(name string, args ...string) bool { return exec.Command(name, args...).Run() == nil }
+
+func (b *bench) prepareRunc(ctx context.Context, r *rival, input string) error {
+	bundle, err := b.bundle(ctx, input)
+	r.argv = []string{"runc", "run", "--bundle", bundle, "%NAME%"}
+	return err
+}
+
+func (b *bench) prepareDocker(ctx context.Context, r *rival, input string) error {
 	tag := fmt.Sprintf("batchbox-bench:%d", os.Getpid())
 	root := filepath.Dir(b.worker)
 	load := exec.CommandContext(ctx, "sh", "-c", `tar -C "$0" -c batchworker | docker import -c 'ENTRYPOINT ["/batchworker"]' - "$1"`, root, tag)
 	if out, err := load.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("docker import: %w\n%s", err, out)
+		return fmt.Errorf("docker import: %w\n%s", err, out)
 	}
-	docker.argv = []string{"docker", "run", "--rm", "--name", "%NAME%", "--env", "JOB_INPUT=" + input, "--env", "AWS_BATCH_JOB_ID=bench", tag}
-	docker.remove = func() { _ = exec.Command("docker", "rmi", "--force", tag).Run() } // only takes room
-	return []*rival{runc, docker}, nil
+	r.argv = []string{"docker", "run", "--rm", "--name", "%NAME%", "--env", "JOB_INPUT=" + input, "--env", "AWS_BATCH_JOB_ID=bench", tag}
+	r.remove = func() { _ = exec.Command("docker", "rmi", "--force", tag).Run() } // only takes room
+	return nil
 }
 
 // bundle is an OCI bundle of the workload, as `runc spec` has it.
