@@ -282,7 +282,7 @@ func TestUpdateComputeEnvironment(t *testing.T) {
 		ce := newEnv(t, ec2Env, `computeResources.launchTemplate={"launchTemplateId":"lt-1","version":"$Latest"}`, `computeResources.ec2KeyPair="k"`, `computeResources.tags={"a":"b"}`)
 		next := update(t, ce, gone)
 		for _, m := range []string{"launchTemplate", "ec2KeyPair", "tags"} {
-			if got := member(next.ComputeResources, m); string(got) != "null" {
+			if got := member(next.ComputeResources, m); got != "null" {
 				t.Errorf("%s is still %s", m, got)
 			}
 		}

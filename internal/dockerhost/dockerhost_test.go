@@ -115,7 +115,7 @@ func TestConnect(t *testing.T) {
 			http.Error(w, `{"message":"No such image: x"}`, http.StatusNotFound)
 		}
 	})}
-	go srv.Serve(l) //nolint:errcheck // ended by the test
+	go srv.Serve(l)
 	t.Cleanup(func() { _ = srv.Close() })
 	c, err := Connect(t.Context(), Host{URL: "unix://" + path, Source: "a test"})
 	check(t, err)

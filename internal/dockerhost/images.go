@@ -23,7 +23,7 @@ func (i Images) Find(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer c.Close() //nolint:errcheck // no connection is kept
+	defer c.Close() // no connection is kept
 	image, err := c.ImageInspect(ctx, name)
 	if errdefs.IsNotFound(err) {
 		return "", fmt.Errorf("%w: %w", fs.ErrNotExist, err)

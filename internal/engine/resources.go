@@ -30,8 +30,8 @@ func (c *Core) save(p *partition, kind, key string, v any) {
 	p.unsettled = true
 }
 
-// CreateComputeEnvironment, and every event like it, carries the raw body of the API request. The result of the
-// computing events is the resource as it then is.
+// CreateComputeEnvironment carries the raw body of the API request, as every event like it does. The result of the computing
+// events is the resource as it then is.
 type CreateComputeEnvironment struct {
 	Partition batch.Partition
 	Raw       []byte

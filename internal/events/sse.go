@@ -54,7 +54,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // for a proxy that would collect
 	s := &stream{hub: h, reader: h.Read(after, filter), w: w, control: http.NewResponseController(w)}
-	if err := s.run(r.Context()); err != nil && r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
+	if err := s.run(r.Context()); r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
 		h.log.Info("a stream of events ended", "remote", r.RemoteAddr, "position", s.reader.Position(), "error", err)
 	}
 }
@@ -112,6 +112,7 @@ type stream struct {
 	buf     bytes.Buffer
 }
 
+// run writes events until that fails or ctx is done; it never ends without an error.
 func (s *stream) run(ctx context.Context) error {
 	fmt.Fprintf(&s.buf, "id: %d\n: batchbox\n\n", s.reader.Position()) // tells the client that it is connected
 	if err := s.send(); err != nil {

@@ -205,10 +205,9 @@ func TestAStalledReaderHoldsNothingUp(t *testing.T) {
 	l.Submit("q", fmt.Sprintf(`"arrayProperties":{"size":%d}`, children))
 	l.Finish(children, 0)
 	want := 4*children + 2
-	last := 0
 	for i := range want {
 		m := live.next()
-		if last, err = strconv.Atoi(m.id); err != nil || last != i+1 {
+		if id, err := strconv.Atoi(m.id); err != nil || id != i+1 {
 			t.Fatalf("message %d has id %q", i, m.id)
 		}
 	}

@@ -30,7 +30,7 @@ func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 		return err
 	}
 	sink := supervisor.LogStore(writer, nil)
-	defer sink.Close() //nolint:errcheck // what mattered was synced before it was reported
+	defer sink.Close() // what mattered was synced before it was reported
 	return supervisor.Main(ctx, supervisor.ServeOptions{
 		Dir: dir.supervisor(), Logs: sink, Volumes: dir.volumes(), Logger: cfg.Logger,
 		OpenRuntimes: func(ctx context.Context) ([]runtime.Runtime, error) {

@@ -209,7 +209,7 @@ func (r *report) writeResults(b *strings.Builder) {
 	for _, c := range r.Results {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name(c.Index), c.Share, c.Host, c.LogStream)
 	}
-	t.Flush() //nolint:errcheck // a strings.Builder takes everything
+	t.Flush() // a strings.Builder takes everything
 	if more := r.Verified - len(r.Results); more > 0 {
 		fmt.Fprintf(b, "and %d more\n", more)
 	}

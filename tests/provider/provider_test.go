@@ -111,15 +111,6 @@ func must[T any](v T, err error) func(t testing.TB) T {
 	}
 }
 
-// code is an error's code, as the provider tells errors apart.
-func code(err error) string {
-	var e smithy.APIError
-	if errors.As(err, &e) {
-		return e.ErrorCode()
-	}
-	return fmt.Sprint(err)
-}
-
 // refused checks an error by what the provider looks at: its code and a part of its message.
 func (p *provider) refused(what string, err error, wantCode, part string) {
 	p.Helper()

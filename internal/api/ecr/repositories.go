@@ -282,7 +282,7 @@ func (a *api) listTagsForResource(_ context.Context, _ *awswire.Call, in *sdk.Li
 // getAuthorizationToken gives out credentials for docker login: one for each registry asked for, AWS's user name and a
 // password good for twelve hours.
 func (a *api) getAuthorizationToken(_ context.Context, c *awswire.Call, in *sdk.GetAuthorizationTokenInput) (*sdk.GetAuthorizationTokenOutput, error) {
-	ids := in.RegistryIds //nolint:staticcheck // deprecated, but clients still send it
+	ids := in.RegistryIds
 	if len(ids) == 0 {
 		ids = []string{c.Account}
 	}

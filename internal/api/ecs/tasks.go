@@ -55,7 +55,7 @@ type (
 		LaunchType           *string
 		PlatformFamily       *string
 		PlatformVersion      *string
-		Cpu                  *string //nolint:staticcheck // AWS's spelling
+		Cpu                  *string
 		Memory               *string
 		LastStatus           *string
 		DesiredStatus        *string
@@ -80,7 +80,7 @@ type (
 		LastStatus        *string
 		ExitCode          *int32
 		Reason            *string
-		Cpu               *string //nolint:staticcheck // AWS's spelling
+		Cpu               *string
 		Memory            *string
 		HealthStatus      *string
 		NetworkInterfaces []networkInterface

@@ -21,7 +21,7 @@ const (
 
 type putEventsInput struct {
 	Entries    []eventEntry
-	EndpointId *string //nolint:revive,staticcheck // the wire's name
+	EndpointId *string
 }
 
 type eventEntry struct {
@@ -35,7 +35,7 @@ type putEventsOutput struct {
 	Entries          []eventResult
 }
 
-type eventResult struct{ EventId, ErrorCode, ErrorMessage *string } //nolint:revive,staticcheck // the wire's name is EventId
+type eventResult struct{ EventId, ErrorCode, ErrorMessage *string }
 
 // putEvents delivers events of the caller's own to the targets of the rules that match. An event is answered with its id
 // after it has been delivered; it is not in the journal of state changes.

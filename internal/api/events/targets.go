@@ -12,14 +12,14 @@ import (
 
 // target is the API's Target. What belongs to kinds of targets that are not provided is read to be refused.
 type target struct {
-	Id, Arn, RoleArn, Input, InputPath *string //nolint:revive,staticcheck // the wire's name is Id
+	Id, Arn, RoleArn, Input, InputPath *string
 
 	InputTransformer *inputTransformer
 	BatchParameters  *batchParameters
 	RetryPolicy      json.RawMessage
 	DeadLetterConfig json.RawMessage
 
-	AppSyncParameters, EcsParameters, HttpParameters, KinesisParameters, RedshiftDataParameters, RunCommandParameters, //nolint:revive,staticcheck // as above
+	AppSyncParameters, EcsParameters, HttpParameters, KinesisParameters, RedshiftDataParameters, RunCommandParameters,
 	SageMakerPipelineParameters, SqsParameters json.RawMessage
 }
 
@@ -93,7 +93,7 @@ type failedEntries struct {
 	FailedEntries    []failedEntry
 }
 
-type failedEntry struct{ TargetId, ErrorCode, ErrorMessage *string } //nolint:revive,staticcheck // the wire's name is TargetId
+type failedEntry struct{ TargetId, ErrorCode, ErrorMessage *string }
 
 func (a *api) putTargets(ctx context.Context, c *awswire.Call, in *putTargetsInput) (*failedEntries, error) {
 	p := partition(c)

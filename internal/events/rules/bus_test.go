@@ -55,7 +55,6 @@ type lab struct {
 	*eventstest.Lab
 	bus  *rules.Bus
 	logs *groups
-	warn *strings.Builder
 	end  func()
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/events/pattern"
@@ -262,6 +261,3 @@ func compile(p batch.Partition, r Rule) (*compiled, error) {
 
 // enabled says whether the rule gets events at all.
 func (c *compiled) enabled() bool { return c.State != Disabled && len(c.targets) > 0 }
-
-// wireTime is a time as EventBridge writes it.
-func wireTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

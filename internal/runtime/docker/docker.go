@@ -39,7 +39,7 @@ const Name = "docker"
 
 // ErrUnsupported is what New's error wraps if no daemon can be used on this machine, by this user. Its text says why, and
 // what would help.
-var ErrUnsupported = errors.New("Docker can not be used here") //nolint:staticcheck // a name
+var ErrUnsupported = errors.New("Docker can not be used here")
 
 // DefaultMaxPIDs bounds the processes and threads of a container, as native does.
 const DefaultMaxPIDs = 8192

@@ -149,7 +149,7 @@ func (h *handle) awaitExit(copied chan error) (exit runtime.Exit, known bool) {
 		case err := <-wait.Error:
 			running, text := h.lookAgain(err)
 			select {
-			case <-copied:
+			case <-copied: //nolint:errcheck // the copy is over, however it went
 				running = false // without its output there is nothing to wait for
 			default:
 			}

@@ -122,7 +122,7 @@ func (h *handle) detach() {
 		// One of the two comes; the client's goroutine is stuck without somebody who takes it.
 		select {
 		case <-h.wait.Result:
-		case <-h.wait.Error:
+		case <-h.wait.Error: //nolint:errcheck // its news are of no use any more
 		}
 	}
 	h.attached, h.cancel = nil, nil

@@ -216,7 +216,7 @@ func readWithin(dir, name string) ([]byte, error) {
 	defer root.Close()
 	info, err := root.Stat(name)
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, nil //nolint:nilerr // not there, or nothing that could be read
+		return nil, nil // not there, or nothing that could be read
 	}
 	if info.Size() > account.MaxFile {
 		return nil, fmt.Errorf("it is larger than %d MiB", account.MaxFile>>20)

@@ -55,7 +55,7 @@ func adoptingParent() error {
 			return 0, err
 		}
 		if ws, err := p.Wait(); err != nil || ws != 0 {
-			return 0, fmt.Errorf("leave-session: %v, %v", ws, err)
+			return 0, fmt.Errorf("leave-session: status %v, error %w", ws, err)
 		}
 		pid, err := strconv.Atoi(strings.TrimSpace(line))
 		if err != nil {
@@ -113,10 +113,10 @@ func adoptingParent() error {
 		return err
 	}
 	if ws, err := p.Wait(); err != nil || ExitCode(ws) != 137 {
-		return fmt.Errorf("program: %v, %v", ws, err)
+		return fmt.Errorf("program: status %v, error %w", ws, err)
 	}
 	if err := cmd.Wait(); err == nil || cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != -1 {
-		return fmt.Errorf("child of os/exec: %v", err)
+		return fmt.Errorf("child of os/exec: %w", err)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func vanish(pid int) error {
 		}
 	}
 	s, err := readStat(pid)
-	return fmt.Errorf("process %d is still there: %+v, %v", pid, s, err)
+	return fmt.Errorf("process %d is still there: %+v, %w", pid, s, err)
 }
 
 func TestReadStat(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -126,21 +127,16 @@ func useProcessor(allowed string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	for range 2 {
 		go func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !stop.Load() { // spinning is what it is for
 			}
 		}()
 	}
 	began := time.Now()
 	time.Sleep(time.Second)
-	close(stop)
+	stop.Store(true)
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
 		return "", err

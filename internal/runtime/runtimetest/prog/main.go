@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,7 +70,7 @@ func main() {
 		}
 		fmt.Println(info.Size())
 	case "hog": // MIB: uses so much memory, writes "ready", and waits
-		hog(number(args[0]))
+		defer runtime.KeepAlive(hog(number(args[0])))
 		fmt.Println("ready")
 		forever()
 	case "leave": // HOW: leaves a child behind that holds the output, in the process "group" or in a "session" of its own
@@ -274,7 +275,8 @@ func runtimeFD(fd int) bool {
 	return err == nil && (strings.HasPrefix(to, "anon_inode:") || strings.HasPrefix(to, "/sys/fs/cgroup/"))
 }
 
-func hog(mib int) {
+// hog takes memory and writes to all of it.
+func hog(mib int) [][]byte {
 	held := make([][]byte, 0, mib)
 	for range mib {
 		b := make([]byte, 1<<20)
@@ -283,10 +285,8 @@ func hog(mib int) {
 		}
 		held = append(held, b)
 	}
-	kept = held
+	return held
 }
-
-var kept [][]byte
 
 func flood(total, line int) {
 	w := bufio.NewWriterSize(os.Stdout, 64<<10)
