@@ -259,7 +259,7 @@ func BenchmarkRestart(b *testing.B) {
 				}
 				left -= len(group)
 			}
-			s = nil //nolint:wastedassign,ineffassign // so that its memory is free
+			s = nil //nolint:wastedassign // so that its memory is free
 			debug.FreeOSMemory()
 			b.ResetTimer()
 			for range b.N {

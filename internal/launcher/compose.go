@@ -64,7 +64,7 @@ func (l *Launcher) checkSharing(task *batch.TaskView) error {
 
 // checkDevices refuses the machine's devices. EC2 jobs may ask for them; no runtime hands any out.
 func checkDevices(view *batch.ContainerView) error {
-	asks := ""
+	var asks string
 	switch {
 	case len(view.Devices) > 0:
 		asks = "device " + view.Devices[0].HostPath
