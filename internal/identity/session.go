@@ -120,7 +120,8 @@ func forget(w store.Writer, before time.Time) error {
 }
 
 // IssueForRole makes credentials for a role's session, as a service does that runs something for its customer: the task
-// credentials endpoint. The role need not exist (batchbox takes roles by ARN everywhere); its id is then made of the ARN.
+// credentials endpoint. The role need not exist (batchbox takes roles by ARN everywhere); its id is then made of the ARN. One
+// that exists has to trust the tasks of ECS, else the error is an *UntrustedError.
 // p's account and region are those of the task; the role's account is in its ARN.
 func (s *Sessions) IssueForRole(ctx context.Context, p batch.Partition, roleARN, sessionName string, d time.Duration) (*Session, error) {
 	account, _, name, ok := SplitRoleARN(roleARN)
@@ -136,6 +137,13 @@ func (s *Sessions) IssueForRole(ctx context.Context, p batch.Partition, roleARN,
 	}
 	var id string
 	if ok {
+		trust, err := ParsePolicy(TrustPolicy, role.Trust)
+		if err != nil {
+			return nil, fmt.Errorf("the stored trust policy of %s: %w", roleARN, err)
+		}
+		if !trust.Trusts(&Caller{Service: taskService}, AssumeRole) {
+			return nil, &UntrustedError{RoleARN: roleARN}
+		}
 		id = role.ID
 	} else {
 		seed := sha256.Sum256([]byte(roleARN))
@@ -145,6 +153,17 @@ func (s *Sessions) IssueForRole(ctx context.Context, p batch.Partition, roleARN,
 		}
 	}
 	return s.Issue(ctx, RoleSession(batch.Partition{Account: account, Region: p.Region}, roleARN, name, id, sessionName), d)
+}
+
+// taskService is the principal of tasks (ECS developer guide, "Amazon ECS task IAM role").
+const taskService = "ecs-tasks.amazonaws.com"
+
+// UntrustedError says that a role does not trust the tasks of ECS, in the words of ECS.
+type UntrustedError struct{ RoleARN string }
+
+func (e *UntrustedError) Error() string {
+	return "ECS was unable to assume the role '" + e.RoleARN + "' that was provided for this task. Please verify that the role being " +
+		"passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
 }
 
 // RoleSession is the session of a role to be issued.

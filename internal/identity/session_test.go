@@ -136,7 +136,10 @@ func TestIssueForRole(t *testing.T) {
 	docs := memory.New()
 	s := NewSessions(docs, nil)
 	if err := docs.Update(ctx, func(w store.Writer) error {
-		return PutRole(w, account, &Role{Name: "Job", Path: "/app/", ID: "AROAJOB"})
+		return errors.Join(
+			PutRole(w, account, &Role{Name: "Job", Path: "/app/", ID: "AROAJOB", Trust: ServiceTrust("ecs-tasks.amazonaws.com")}),
+			PutRole(w, account, &Role{Name: "Other", Path: "/", ID: "AROAOTHER", Trust: ServiceTrust("ec2.amazonaws.com")}),
+		)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +150,10 @@ func TestIssueForRole(t *testing.T) {
 	}
 	if got.ARN != "arn:aws:sts::111122223333:assumed-role/Job/task" || got.UserID != "AROAJOB:task" || got.Account != account {
 		t.Errorf("issued %+v", got)
+	}
+	var untrusted *UntrustedError
+	if got, err := s.IssueForRole(ctx, p, "arn:aws:iam::111122223333:role/Other", "task", time.Hour); !errors.As(err, &untrusted) {
+		t.Errorf("for a role of another service: %+v, %v", got, err)
 	}
 	// A role that nobody made has an id all the same, and always the same one.
 	var ids []string

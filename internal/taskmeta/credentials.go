@@ -2,9 +2,12 @@ package taskmeta
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/identity"
 )
 
 // Credentials of a task are good for sessionTime and replaced when less than refreshTime is left: SDKs ask again a few minutes
@@ -47,6 +50,11 @@ func (s *Service) credentials(w http.ResponseWriter, r *http.Request) {
 		issued, err := s.o.Issuer.IssueForRole(r.Context(), t.Partition, t.Task.TaskRole, t.Record.TaskID, sessionTime)
 		if err != nil {
 			s.o.Logger.Warn("no credentials for a task", "task", t.Key, "role", t.Task.TaskRole, "error", err)
+			var untrusted *identity.UntrustedError
+			if errors.As(err, &untrusted) {
+				fail(w, http.StatusBadRequest, "InvalidRole", untrusted.Error()) // unverified code: on ECS the task does not start
+				return
+			}
 			fail(w, http.StatusInternalServerError, "InternalServerError", "Unable to get credentials for the role "+t.Task.TaskRole+"; the engine's log has the reason")
 			return
 		}

@@ -21,7 +21,10 @@ import (
 	"github.com/batchbox/batchbox/internal/taskmeta"
 )
 
-const role = "arn:aws:iam::111122223333:role/job"
+const (
+	role      = "arn:aws:iam::111122223333:role/job"
+	otherRole = "arn:aws:iam::111122223333:role/other"
+)
 
 var home = batch.Partition{Account: "111122223333", Region: "eu-west-1"}
 
@@ -45,6 +48,9 @@ func newLab(t *testing.T, secret string) *lab {
 
 func (l *lab) IssueForRole(_ context.Context, p batch.Partition, roleARN, name string, d time.Duration) (*identity.Session, error) {
 	l.issued++
+	if roleARN == otherRole {
+		return nil, &identity.UntrustedError{RoleARN: roleARN}
+	}
 	if p != home || roleARN != role || len(name) != 32 {
 		return nil, fmt.Errorf("asked for %v %s %s", p, roleARN, name)
 	}
@@ -193,6 +199,11 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("%s: %d %v", what, status, got)
 		}
 	}
+	refused := l.start(task(4, otherRole), 0, host)
+	status, got = l.get(refused["AWS_CONTAINER_CREDENTIALS_FULL_URI"], refused["AWS_CONTAINER_AUTHORIZATION_TOKEN"])
+	if message, _ := got["message"].(string); status != http.StatusBadRequest || !strings.HasPrefix(message, "ECS was unable to assume the role '"+otherRole+"'") {
+		t.Errorf("a role that does not trust tasks: %d %v", status, got)
+	}
 	// An engine that comes after knows the names again; one of another data directory does not, nor one whose task has ended.
 	next, foreign := newLab(t, "secret"), newLab(t, "other")
 	next.Resume(st)
@@ -207,7 +218,7 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("another engine: %d", status)
 	}
 	l.End(st.Key)
-	if status, _ := l.get(url, token); status != http.StatusBadRequest || l.Tasks() != 2 {
+	if status, _ := l.get(url, token); status != http.StatusBadRequest || l.Tasks() != 3 {
 		t.Errorf("after the end: %d, %d tasks left", status, l.Tasks())
 	}
 }

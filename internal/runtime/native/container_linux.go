@@ -135,7 +135,12 @@ func (c *container) Usage() (*runtime.Usage, error) {
 	if c.group == nil {
 		return nil, errors.New("there are no control groups to count what a container uses")
 	}
-	return c.group.Usage()
+	u, err := c.group.Usage()
+	if err != nil || c.network == nil {
+		return u, err
+	}
+	u.Networks, err = networkUsage(c.pid)
+	return u, err
 }
 
 // Wait implements runtime.Handle.
