@@ -167,8 +167,27 @@ func (s *routeSocket) newPair(p pair) error {
 			})
 		})
 	})
-	if _, err := s.do(unix.RTM_NEWLINK, create, m); err != nil {
+	_, err := s.do(unix.RTM_NEWLINK, create, m)
+	if errors.Is(err, unix.EEXIST) {
+		// That of the last network with this address, which has ended; the kernel takes its time to remove it.
+		if err := s.remove(p.name); err != nil {
+			return err
+		}
+		_, err = s.do(unix.RTM_NEWLINK, create, m)
+	}
+	if err != nil {
 		return fmt.Errorf("connect the task's network: %w", err)
+	}
+	return nil
+}
+
+// remove removes a link, if it is there, and with it its peer.
+func (s *routeSocket) remove(name string) error {
+	var m message
+	m.link(0, 0)
+	m.text(unix.IFLA_IFNAME, name)
+	if _, err := s.do(unix.RTM_DELLINK, unix.NLM_F_ACK, m); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("remove device %s: %w", name, err)
 	}
 	return nil
 }
