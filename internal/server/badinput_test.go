@@ -143,6 +143,15 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 
+	r, err := http.NewRequest(http.MethodGet, s.URL(), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Amz-Security-Token", strings.Repeat("x", 80<<10))
+	if res, err := client.Do(r); err != nil || res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header of 80 KiB: %v, %v", res, err)
+	}
+
 	for path, want := range map[string]string{"/v1/describejobqueues": `{"jobQueues":[]}`, "/v1/describejobdefinitions": `{"jobDefinitions":[]}`} {
 		res, err := client.Post(s.URL()+path, jsonType, strings.NewReader("{}"))
 		if err != nil {
