@@ -330,3 +330,25 @@ func waitForText(t *testing.T, dir, text string) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// TestNetworkAndVariablesAreChecked checks that an engine that could not do what it is told does not start.
+func TestNetworkAndVariablesAreChecked(t *testing.T) {
+	t.Parallel()
+	for want, cfg := range map[string]server.Config{
+		`network "none" is neither host nor private`:      {Network: "none"},
+		"can not give a task a network of its own":        {Network: server.NetworkPrivate},
+		`"NAME" is not of the form NAME=VALUE`:            {ContainerEnv: []string{"NAME"}},
+		`"=value" is not of the form NAME=VALUE`:          {ContainerEnv: []string{"=value"}},
+		"names that begin with AWS_BATCH are AWS Batch's": {ContainerEnv: []string{"A=1", "AWS_BATCH_JOB_ID=x"}},
+	} {
+		cfg.Runtime, cfg.Listen, cfg.Ephemeral = "process", "127.0.0.1:0", true
+		s, err := server.Start(context.Background(), cfg)
+		if err == nil {
+			t.Errorf("started with %+v", cfg)
+			err = s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
