@@ -17,6 +17,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -99,6 +101,7 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if err := s.loadGroups(ctx); err != nil {
 		return nil, err
 	}
+	_, before := os.Stat(filepath.Join(dir, indexFile))
 	var fresh bool
 	if s.db, fresh, err = openDatabase(ctx, dir, opts.Ephemeral); err != nil {
 		return nil, err
@@ -108,7 +111,10 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 			err = errors.Join(err, s.db.close())
 		}
 	}()
-	if fresh {
+	switch {
+	case fresh && before == nil:
+		s.log.Warn("the log index is damaged, or another version's; making it again from the segments, which hold the logs", "file", filepath.Join(dir, indexFile))
+	case fresh:
 		s.log.Info("making the log index", "dir", dir)
 	}
 	if err := s.CatchUp(ctx); err != nil {

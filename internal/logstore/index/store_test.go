@@ -1,10 +1,12 @@
 package index
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +44,7 @@ type world struct {
 	docs store.Docs
 	now  time.Time
 	opts logstore.WriterOptions
+	log  bytes.Buffer // what Open said at least as a warning; later warnings come from several goroutines
 	*Store
 	w *logstore.Writer
 }
@@ -67,7 +70,9 @@ func (x *world) check(err error) {
 
 func (x *world) open() {
 	x.t.Helper()
-	s, err := Open(x.t.Context(), x.dir, Options{Docs: x.docs, Now: x.opts.Now, Ephemeral: x.opts.Ephemeral, writer: x.opts})
+	x.log.Reset()
+	logger := slog.New(slog.NewTextHandler(&x.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := Open(x.t.Context(), x.dir, Options{Docs: x.docs, Logger: logger, Now: x.opts.Now, Ephemeral: x.opts.Ephemeral, writer: x.opts})
 	x.check(err)
 	x.Store = s
 }
@@ -257,6 +262,9 @@ func TestDamagedIndexIsMadeAgain(t *testing.T) {
 			x.check(x.Store.Close())
 			damage(x)
 			x.open()
+			if said := x.log.String(); (said == "") != (name == "missing") {
+				t.Errorf("it says %q", said)
+			}
 			equal(t, "found", x.find("g", SearchQuery{}), want)
 			equal(t, "a stream", x.all("g", "s7", 0), []string{"7", "57", "107", "157", "207", "257"})
 		})
