@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func TestKill(t *testing.T) {
 	kills, size = number(t, "BATCHBOX_CRASH_KILLS", kills), number(t, "BATCHBOX_CRASH_CHILDREN", size)
 	for _, runtime := range runtimes {
 		t.Run(runtime, func(t *testing.T) {
-			r := newRig(t, runtime, "")
+			r := newRig(t, runtime, "", strings.Fields(os.Getenv("BATCHBOX_CRASH_FLAGS"))...)
 			seed := uint64(number(t, "BATCHBOX_CRASH_SEED", int(rand.Uint32())))
 			t.Logf("BATCHBOX_CRASH_SEED=%d", seed)
 			s := &siege{rig: r, rnd: rand.New(rand.NewPCG(seed, 1)), size: size, ledger: filepath.Join(r.shared, "ledger")}
