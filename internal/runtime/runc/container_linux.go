@@ -110,9 +110,9 @@ func (c *container) launch(ctx context.Context, out *os.File) error {
 		return fmt.Errorf("socketpair: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "shim's socket")
-	defer ours.Close()
 	defer theirs.Close()
 	conn, err := net.FileConn(ours)
+	_ = ours.Close() // conn is a copy, and the only one: the shim has to notice when it is closed
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
