@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,7 +77,10 @@ func (c *container) start() (*output, error) {
 	if err != nil {
 		return nil, &runtime.StartError{Kind: runtime.KindCannotCreate, Err: err}
 	}
-	out, w, err := t.k.open(c.Log)
+	out, w, err := t.k.open(t.ctx, c.Log)
+	if err != nil && t.ctx.Err() != nil {
+		return nil, errStopped
+	}
 	if err != nil {
 		return nil, &runtime.StartError{Kind: runtime.KindResourceInit, Err: err}
 	}
@@ -233,8 +237,8 @@ type expired struct{}
 
 func (expired) Stop() bool { return false }
 
-// open prepares where a container's output goes: w is for the program.
-func (k *Keeper) open(target *runtime.LogTarget) (o *output, w *os.File, err error) {
+// open prepares where a container's output goes: w is for the program. While the disk is full it waits, until ctx is done.
+func (k *Keeper) open(ctx context.Context, target *runtime.LogTarget) (o *output, w *os.File, err error) {
 	if target == nil {
 		w, err = nowhere()
 		return nil, w, err
@@ -243,6 +247,12 @@ func (k *Keeper) open(target *runtime.LogTarget) (o *output, w *os.File, err err
 		return nil, nil, errors.New("the supervisor keeps no logs")
 	}
 	stream, err := k.o.Logs.Open(*target)
+	if full(err) {
+		err = insist(ctx, k.log, writePatience, func() (err error) {
+			stream, err = k.o.Logs.Open(*target)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("failed to create Cloudwatch log stream: %w", err)
 	}

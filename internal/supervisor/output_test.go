@@ -160,6 +160,32 @@ func TestProgramsWaitForTheDisk(t *testing.T) {
 	})
 }
 
+// TestStartsWaitForTheDisk: a container whose output has no place yet starts once there is space; one that is stopped
+// meanwhile does not.
+func TestStartsWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	g := newGate("open", fmt.Errorf("log writer: %w", syscall.ENOSPC))
+	l.sink.fail = g.check
+	l.start(taskOf("job/1", "main! print=hello"), taskOf("job/2", "main! print=never"))
+	<-g.hit
+	none := time.Duration(0)
+	if err := l.Stop([]StopRequest{{Key: "job/2", Grace: &none}}); err != nil {
+		t.Fatal(err)
+	}
+	l.ended(t, "job/2")
+	g.open()
+	if got := outcome(l.ended(t, "job/1")); got != "main 0" {
+		t.Errorf("the task ended as %s", got)
+	}
+	if text, _ := l.sink.output("job/1/main"); text != "hello\n" {
+		t.Errorf("its output is %q", text)
+	}
+	if n := l.Stats().Started; n != 1 {
+		t.Errorf("%d containers were started", n)
+	}
+}
+
 // TestSupervisorEndsOnAFullDisk does not wait for space when it has to end; what is lost is said.
 func TestSupervisorEndsOnAFullDisk(t *testing.T) {
 	t.Parallel()
