@@ -159,7 +159,7 @@ func (r *run) judge(err error) error {
 	case err == nil:
 		return fmt.Errorf("it is done, and should be refused with %q", want)
 	case !strings.Contains(err.Error(), want):
-		return fmt.Errorf("it should be refused with %q, and is with: %w", want, err)
+		return fmt.Errorf("it is refused with %q, and should be with %q", err.Error(), want)
 	}
 	return nil
 }

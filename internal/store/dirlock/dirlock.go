@@ -105,7 +105,12 @@ func (l *Lock) SetListen(addr string) error {
 // Release gives the directory up.
 func (l *Lock) Release() error {
 	held.Delete(l)
-	if err := errors.Join(l.f.Truncate(0), l.f.Close()); err != nil {
+	// Closing alone would leave the lock to a program that is just being started: it has the file until it runs.
+	err := l.f.Truncate(0)
+	if e := syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN); e != nil {
+		err = errors.Join(err, os.NewSyscallError("flock", e))
+	}
+	if err := errors.Join(err, l.f.Close()); err != nil {
 		return fmt.Errorf("release data directory: %w", err)
 	}
 	return nil
