@@ -1,6 +1,6 @@
 module example.test/s3worker
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.48.0
