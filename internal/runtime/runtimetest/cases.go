@@ -148,6 +148,33 @@ func (s *suite) cancelled(t *testing.T) {
 	}
 }
 
+// cancelledMeanwhile ends starts that are under way: whenever that is, Start returns, and nothing runs that nobody knows.
+func (s *suite) cancelledMeanwhile(t *testing.T) {
+	for wait := 500 * time.Microsecond; wait < 300*time.Millisecond; wait = wait * 3 / 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		timer := time.AfterFunc(wait, cancel)
+		returned := make(chan *container, 1)
+		go func() {
+			c, err := s.tryStart(t, ctx, s.spec("sleep"))
+			if err != nil {
+				c = nil
+			}
+			returned <- c
+		}()
+		select {
+		case c := <-returned:
+			if c != nil {
+				_ = c.Kill()
+				c.want(137)
+			}
+		case <-time.After(s.Patience):
+			t.Fatalf("a start that was cancelled after %v has not returned", wait)
+		}
+		timer.Stop()
+		cancel()
+	}
+}
+
 // surroundings is the twin of the program's.
 type surroundings struct {
 	Args, Env []string

@@ -103,6 +103,7 @@ func (s *suite) parallel(t *testing.T) {
 		{"NoSuchFile", "", s.noSuchFile},
 		{"NotExecutable", "", s.notExecutable},
 		{"Cancelled", "", s.cancelled},
+		{"CancelledMeanwhile", "", s.cancelledMeanwhile},
 		{"Surroundings", "", s.surroundings},
 		{"Arguments", "", s.arguments},
 		{"OutputOrder", "", s.outputOrder},
