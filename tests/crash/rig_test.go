@@ -138,6 +138,8 @@ func (r *rig) launch() (ready <-chan struct{}) {
 	if err != nil {
 		r.Fatal(err)
 	}
+	// What an engine that is killed leaves of its temporary files goes with the test.
+	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(r.shared))
 	out := new(bytes.Buffer)
 	cmd.Stderr = out
 	cmd.WaitDelay = time.Second // its supervisor does not hold its output, but should it
