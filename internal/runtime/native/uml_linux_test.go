@@ -119,7 +119,7 @@ func bootMachine(dir string) error {
 	if err := os.Symlink("/proc/self/fd", "/dev/fd"); err != nil {
 		return err
 	}
-	if err := loadOverlay(); err != nil {
+	if err := loadModules(); err != nil {
 		return err
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
@@ -135,28 +135,36 @@ func bootMachine(dir string) error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
-// loadOverlay loads overlayfs, which Debian's kernel has as a module.
-func loadOverlay() error {
-	b, err := os.ReadFile("/proc/filesystems")
-	if err != nil || strings.Contains(string(b), "overlay") {
-		return err
-	}
-	var path string
-	err = filepath.WalkDir("/usr/lib/uml/modules", func(p string, _ fs.DirEntry, err error) error {
-		if filepath.Base(p) == "overlay.ko" {
-			path = p
+// modules are what Debian's kernel has as modules, each after those it needs.
+var modules = []string{"overlay", "llc", "stp", "bridge", "veth", "tun"}
+
+func loadModules() error {
+	found := make(map[string]string)
+	err := filepath.WalkDir("/usr/lib/uml/modules", func(p string, _ fs.DirEntry, err error) error {
+		if name, ok := strings.CutSuffix(filepath.Base(p), ".ko"); ok {
+			found[name] = p
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
+	for _, name := range modules {
+		path, ok := found[name]
+		if !ok {
+			continue // built in, or the tests will say what is missing
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		err = unix.FinitModule(int(f.Fd()), "", 0)
+		_ = f.Close()
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("load %s: %w", path, err)
+		}
 	}
-	defer f.Close()
-	return unix.FinitModule(int(f.Fd()), "", 0)
+	return nil
 }
 
 func machineTest(dir, run string, attr *syscall.SysProcAttr, env ...string) error {
