@@ -336,9 +336,9 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestLoadedImages loads more than the daemon is to keep.
+// TestLoadedImages loads more than the daemon is to keep. It has the daemon to itself: it would remove the images of the
+// tests beside it, and they those of their own that are the same.
 func TestLoadedImages(t *testing.T) {
-	t.Parallel()
 	testenv.Require(t, testenv.Docker)
 	c := connect(t)
 	has := func(i runtime.Image) bool {
