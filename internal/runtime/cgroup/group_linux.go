@@ -71,6 +71,24 @@ func (d dir) limitV1(name string, l Limits) error {
 	return nil
 }
 
+// Unthrottle takes the limit on processor time away. Processes that have been killed need some to end, and thousands of them
+// on a quarter of a processor take minutes. A group that is gone is no error.
+func (g *Group) Unthrottle() error {
+	for _, d := range g.tree.dirs() {
+		if !d.has("cpu") {
+			continue
+		}
+		file, unlimited := "cpu.cfs_quota_us", "-1"
+		if d.path == g.tree.v2.path {
+			file, unlimited = "cpu.max", "max"
+		}
+		if err := write(d.path+"/"+g.name+"/"+file, unlimited); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+	}
+	return nil
+}
+
 // minQuota is the least the kernel takes, in microseconds.
 const minQuota = 1000
 

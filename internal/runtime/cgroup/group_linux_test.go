@@ -72,6 +72,12 @@ func TestLimitsAreSet(t *testing.T) {
 		if got := read(t, tr, "limits", "cpu.weight", "cpu.shares"); got != "512" && got != strconv.FormatUint(weight(512), 10) {
 			t.Errorf("shares %s", got)
 		}
+		if err := g.Unthrottle(); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, tr, "limits", "cpu.max", "cpu.cfs_quota_us"); got != "-1" && got != "max 100000" {
+			t.Errorf("quota %s after Unthrottle", got)
+		}
 	}
 	if slices.Contains(have, "pids") {
 		if got := read(t, tr, "limits", "pids.max"); got != "77" {

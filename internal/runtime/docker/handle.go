@@ -77,8 +77,28 @@ func (h *handle) Signal(sig string) error {
 	return fmt.Errorf("%s: %w", sig, err)
 }
 
-// Kill implements runtime.Handle. With the first process of a container the kernel ends all.
-func (h *handle) Kill() error { return h.Signal("SIGKILL") }
+// Kill implements runtime.Handle. With the first process of a container the kernel ends all. Ending takes processor time,
+// and thousands of processes on a quarter of a processor would take minutes, so the quota goes first.
+func (h *handle) Kill() error {
+	h.unthrottle()
+	return h.Signal("SIGKILL")
+}
+
+func (h *handle) unthrottle() {
+	if !h.r.info.CPUCfsQuota || h.r.options.NoCPUQuota {
+		return
+	}
+	select {
+	case <-h.ended:
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(h.r.ctx, signalPatience)
+	defer cancel()
+	if _, err := h.r.api.ContainerUpdate(ctx, h.id, client.ContainerUpdateOptions{Resources: &container.Resources{CPUQuota: -1}}); err != nil {
+		h.r.log.Debug("docker: take the limit on processor time away", "container", h.id, "err", err) // it ends without, later
+	}
+}
 
 // Wait implements runtime.Handle.
 func (h *handle) Wait() runtime.Exit {

@@ -108,7 +108,13 @@ func (c *container) Signal(sig string) error {
 }
 
 // Kill implements runtime.Handle. With process 1 the kernel ends all others of its pid namespace.
-func (c *container) Kill() error { return c.signal(unix.SIGKILL) }
+func (c *container) Kill() error {
+	err := c.signal(unix.SIGKILL)
+	if c.group != nil {
+		err = errors.Join(err, c.group.Unthrottle())
+	}
+	return err
+}
 
 func (c *container) signal(sig syscall.Signal) error {
 	c.mu.Lock()

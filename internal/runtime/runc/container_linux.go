@@ -268,7 +268,13 @@ func (c *container) Signal(sig string) error {
 }
 
 // Kill implements runtime.Handle. With process 1 the kernel ends all others of its pid namespace.
-func (c *container) Kill() error { return c.send(uint64(unix.SIGKILL)) }
+func (c *container) Kill() error {
+	err := c.send(uint64(unix.SIGKILL))
+	if c.r.groups != nil {
+		err = errors.Join(err, c.r.groups.Get(c.name).Unthrottle())
+	}
+	return err
+}
 
 func (c *container) send(sig uint64) error {
 	r := initproc.Request{Kind: initproc.RequestSignal, Signal: sig}
