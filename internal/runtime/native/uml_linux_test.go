@@ -136,7 +136,7 @@ func bootMachine(dir string) error {
 }
 
 // modules are what Debian's kernel has as modules, each after those it needs.
-var modules = []string{"overlay", "llc", "stp", "bridge", "veth", "tun"}
+var modules = []string{"overlay", "crc-ccitt", "ipv6", "llc", "stp", "bridge", "veth", "tun"}
 
 func loadModules() error {
 	found := make(map[string]string)
