@@ -119,20 +119,11 @@ func (b *bench) openWhenReady(gate net.Listener, job string) {
 	if _, err := io.ReadAll(conn); err != nil { // what it says: unread, it would cut the answer short
 		b.Fatal(err)
 	}
-	out, err := b.batch.DescribeJobs(context.Background(), &sdk.DescribeJobsInput{Jobs: []string{job}})
-	if err != nil || len(out.Jobs) != 1 || out.Jobs[0].EcsProperties == nil {
-		b.Fatalf("%v, %+v", err, out)
-	}
-	for _, c := range out.Jobs[0].EcsProperties.TaskProperties[0].Containers {
-		if aws.ToString(c.Name) != "helper" {
-			continue
+	for !strings.Contains(b.log(b.streamOf(job, "helper")), "ready") {
+		if time.Now().After(deadline) {
+			b.Fatal("the helper is not ready")
 		}
-		for !strings.Contains(b.log(aws.ToString(c.LogStreamName)), "ready") {
-			if time.Now().After(deadline) {
-				b.Fatal("the helper is not ready")
-			}
-			time.Sleep(10 * time.Millisecond) // a client that polls
-		}
+		time.Sleep(10 * time.Millisecond) // a client that polls
 	}
 	if _, err := io.WriteString(conn, "open"); err != nil {
 		b.Fatal(err)
@@ -199,4 +190,25 @@ func (b *bench) log(stream string) string {
 		text.WriteString(aws.ToString(e.Message) + "\n")
 	}
 	return text.String()
+}
+
+// streamOf is the log stream of one container of a job. It is known from RUNNING on, which is a little later than the containers
+// themselves run.
+func (b *bench) streamOf(job, container string) string {
+	b.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		out, err := b.batch.DescribeJobs(context.Background(), &sdk.DescribeJobsInput{Jobs: []string{job}})
+		if err != nil || len(out.Jobs) != 1 || out.Jobs[0].EcsProperties == nil {
+			b.Fatalf("%v, %+v", err, out)
+		}
+		for _, c := range out.Jobs[0].EcsProperties.TaskProperties[0].Containers {
+			if aws.ToString(c.Name) == container && c.LogStreamName != nil {
+				return *c.LogStreamName
+			}
+		}
+		if s := out.Jobs[0].Status; s == types.JobStatusSucceeded || s == types.JobStatusFailed || time.Now().After(deadline) {
+			b.Fatalf("%s has no log stream, and the job is %s", container, s)
+		}
+		time.Sleep(10 * time.Millisecond) // a client that polls
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/batch"
+	batchtypes "github.com/aws/aws-sdk-go-v2/service/batch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -47,13 +48,11 @@ func ask(ctx context.Context) error {
 		return err
 	}
 	found["arn"], found["account"] = who.Arn, who.Account
-	jobs, err := batch.NewFromConfig(cfg).DescribeJobs(ctx, &batch.DescribeJobsInput{Jobs: []string{os.Getenv("AWS_BATCH_JOB_ID")}})
+	job, err := running(ctx, batch.NewFromConfig(cfg))
 	if err != nil {
 		return err
 	}
-	for _, j := range jobs.Jobs {
-		found["status"], found["taskArn"] = j.Status, j.Container.TaskArn
-	}
+	found["status"], found["taskArn"] = job.Status, job.Container.TaskArn
 	logs := cloudwatchlogs.NewFromConfig(cfg)
 	group, stream := aws.String("asked"), aws.String(os.Getenv("AWS_BATCH_JOB_ID"))
 	if _, err := logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}); err != nil {
@@ -83,6 +82,28 @@ func ask(ctx context.Context) error {
 	}
 	_, err = fmt.Println(string(line))
 	return err
+}
+
+// running describes the program's own job once it is RUNNING. That the program runs is known a little later than it is so,
+// here as at AWS: until then the job is STARTING.
+func running(ctx context.Context, client *batch.Client) (job batchtypes.JobDetail, err error) {
+	for {
+		out, err := client.DescribeJobs(ctx, &batch.DescribeJobsInput{Jobs: []string{os.Getenv("AWS_BATCH_JOB_ID")}})
+		if err != nil {
+			return job, err
+		}
+		if len(out.Jobs) != 1 {
+			return job, fmt.Errorf("%d jobs are described", len(out.Jobs))
+		}
+		if job = out.Jobs[0]; job.Status != batchtypes.JobStatusStarting {
+			return job, nil
+		}
+		select {
+		case <-ctx.Done():
+			return job, fmt.Errorf("the job is still %s: %w", job.Status, ctx.Err())
+		case <-time.After(10 * time.Millisecond): // a poll
+		}
+	}
 }
 
 // outlive waits until nobody answers any more, and then until somebody does again: the same calls, by the same clients.
