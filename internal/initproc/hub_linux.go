@@ -10,6 +10,21 @@ import (
 // device that makes TAP interfaces, -1 if there is none here (why says what is the matter). The namespace lasts as long as one
 // of the descriptors, or a network device's other end.
 func MakeHub() (route, tap int, why, err error) {
+	err = inNewNetwork(func() error {
+		var err error
+		if route, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE); err != nil {
+			return failed("route socket", err)
+		}
+		if tap, why = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); why != nil {
+			tap, why = -1, failed("open /dev/net/tun", why)
+		}
+		return nil
+	})
+	return route, tap, why, err
+}
+
+// inNewNetwork calls do on a thread that is in a network namespace of its own.
+func inNewNetwork(do func() error) (err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -19,16 +34,10 @@ func MakeHub() (route, tap int, why, err error) {
 			err = failed("unshare the network namespace", err)
 			return
 		}
-		if route, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE); err != nil {
-			err = failed("route socket", err)
-			return
-		}
-		if tap, why = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); why != nil {
-			tap, why = -1, failed("open /dev/net/tun", why)
-		}
+		err = do()
 	}()
 	<-done
-	return route, tap, why, err
+	return err
 }
 
 // makeHub is MakeHub for the runtime, which gets the descriptors with one Event each.

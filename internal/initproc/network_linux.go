@@ -7,37 +7,77 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Network is what a new network namespace gets.
+type Network struct {
+	// Device is a device that is there already; without a name there is none. The loopback always is.
+	Device Device
+	// ServeAddress and ServePort are where to listen; there is no socket without a port.
+	ServeAddress, ServePort uint64
+}
+
+// MakeNetwork makes a network namespace, lets connect put the device into it, sets it up, and returns descriptors of the
+// namespace and of the listening socket, -1 without one. The namespace lasts as long as one of them, or a process in it.
+func MakeNetwork(n Network, connect func(namespace int) error) (namespace, listener int, err error) {
+	err = inNewNetwork(func() error {
+		fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return failed("network namespace", err)
+		}
+		if err = connect(fd); err == nil {
+			listener, err = n.setUp()
+		}
+		if err != nil {
+			_ = unix.Close(fd)
+			return err
+		}
+		namespace = fd
+		return nil
+	})
+	return namespace, listener, err
+}
+
 // makeNetwork gives a new network namespace its devices and addresses, and the runtime its socket in there.
 func makeNetwork(in *Instructions) error {
+	n := Network{in.Device, in.ServeAddress, in.ServePort}
+	listener, err := n.setUp()
+	if err != nil || listener < 0 {
+		return err
+	}
+	defer unix.Close(listener)
+	return failed("send the task endpoint", unix.Sendmsg(socket, []byte{madeNetwork}, unix.UnixRights(listener), nil, unix.MSG_NOSIGNAL))
+}
+
+// setUp gives the network namespace of this thread its devices and addresses, and opens the socket in there.
+func (n *Network) setUp() (listener int, err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return failed("socket", err)
+		return -1, failed("socket", err)
 	}
 	defer unix.Close(fd)
 	if err := up(fd, "lo"); err != nil {
-		return err
+		return -1, err
 	}
-	if d := &in.Device; d.Name != "" {
+	if d := &n.Device; d.Name != "" {
 		if err := address(fd, d.Name, d.Address, netmask(d.Bits)); err != nil {
-			return err
+			return -1, err
 		}
 		if err := up(fd, d.Name); err != nil {
-			return err
+			return -1, err
 		}
 		if d.Gateway != 0 {
 			if err := defaultRoute(fd, d.Gateway); err != nil {
-				return err
+				return -1, err
 			}
 		}
 	}
-	if in.ServePort == 0 {
-		return nil
+	if n.ServePort == 0 {
+		return -1, nil
 	}
 	// An alias: the device has an address already.
-	if err := address(fd, "lo:0", in.ServeAddress, netmask(32)); err != nil {
-		return err
+	if err := address(fd, "lo:0", n.ServeAddress, netmask(32)); err != nil {
+		return -1, err
 	}
-	return serve(in)
+	return n.listen()
 }
 
 func up(fd int, device string) error {
@@ -93,18 +133,19 @@ func defaultRoute(fd int, gateway uint64) error {
 	return nil
 }
 
-// serve makes the runtime's socket and sends it.
-func serve(in *Instructions) error {
+// listen makes the socket.
+func (n *Network) listen() (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return failed("socket", err)
+		return -1, failed("socket", err)
 	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(in.ServePort), Addr: [4]byte(ipv4(in.ServeAddress))}); err != nil {
-		return failed("bind the task endpoint", err)
+	err = failed("bind the task endpoint", unix.Bind(fd, &unix.SockaddrInet4{Port: int(n.ServePort), Addr: [4]byte(ipv4(n.ServeAddress))}))
+	if err == nil {
+		err = failed("listen at the task endpoint", unix.Listen(fd, 128))
 	}
-	if err := unix.Listen(fd, 128); err != nil {
-		return failed("listen at the task endpoint", err)
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
 	}
-	return failed("send the task endpoint", unix.Sendmsg(socket, []byte{madeNetwork}, unix.UnixRights(fd), nil, unix.MSG_NOSIGNAL))
+	return fd, nil
 }

@@ -88,6 +88,8 @@ func surroundings(t *testing.T, test func(t *testing.T, cfg server.Config)) {
 		{"process", server.NetworkHost, nil},
 		{"native", server.NetworkHost, []testenv.Need{testenv.Linux, testenv.Root}},
 		{"native", server.NetworkPrivate, []testenv.Need{testenv.Linux, testenv.Root}},
+		{"runc", server.NetworkHost, []testenv.Need{testenv.Linux, testenv.Root, testenv.Runc}},
+		{"runc", server.NetworkPrivate, []testenv.Need{testenv.Linux, testenv.Root, testenv.Runc}},
 	} {
 		t.Run(tc.runtime+"/"+tc.network, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,8 @@ import (
 	"github.com/batchbox/batchbox/internal/initproc"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/cgroup"
+	"github.com/batchbox/batchbox/internal/runtime/storage"
+	"github.com/batchbox/batchbox/internal/runtime/tasknet"
 )
 
 // container is one container, from before its start until everything of it is removed. It implements runtime.Handle.
@@ -24,7 +26,7 @@ type container struct {
 	root     *rootfs
 	group    *cgroup.Group
 	network  *membership
-	storage  *storageWatch
+	storage  *storage.Watch
 
 	// requested is set when an end will be reported.
 	requested bool
@@ -145,7 +147,7 @@ func (c *container) Usage() (*runtime.Usage, error) {
 	if err != nil || c.network == nil {
 		return u, err
 	}
-	u.Networks, err = networkUsage(c.pid)
+	u.Networks, err = tasknet.Usage(c.pid)
 	return u, err
 }
 
@@ -165,7 +167,7 @@ func (c *container) finish() {
 }
 
 func (c *container) exit() runtime.Exit {
-	reason := c.storage.stop()
+	reason := c.storage.Stop()
 	if c.launcherDied {
 		return runtime.Exit{Err: errLauncherGone.Error()}
 	}

@@ -167,7 +167,7 @@ func (m *membership) created(pid int) error {
 		return fmt.Errorf("network namespace: %w", err)
 	}
 	if m.net.hub != nil {
-		return m.net.hub.Connect(m.ns, m.net.address)
+		return m.net.hub.Connect(int(m.ns.Fd()), m.net.address)
 	}
 	return nil
 }

@@ -30,8 +30,9 @@ var capabilities = []string{
 // initTarget is where batchbox-init is in containers that want an init process.
 const initTarget = "/dev/batchbox-init"
 
-// config makes the configuration of a container whose root file system is mounted. Files of its own are written to dir.
-func (r *Runtime) config(spec *runtime.Spec, name, dir string) (*ociConfig, error) {
+// config makes the configuration of a container whose root file system is mounted. Files of its own are written to dir. net is
+// the private network that it is in, nil if it is in the host's.
+func (r *Runtime) config(spec *runtime.Spec, name, dir string, net *network) (*ociConfig, error) {
 	hostname, err := surroundings.Hostname(spec)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func (r *Runtime) config(spec *runtime.Spec, name, dir string) (*ociConfig, erro
 		return nil, fmt.Errorf("working directory %q is not absolute", spec.Dir)
 	}
 	capabilities := capabilities
-	if spec.Network.Mode == runtime.NetworkPrivate {
+	if net != nil {
 		// Who can forge frames can pass for another task.
 		capabilities = slices.DeleteFunc(slices.Clone(capabilities), func(c string) bool { return c == "CAP_NET_RAW" })
 	}
@@ -80,20 +81,13 @@ func (r *Runtime) config(spec *runtime.Spec, name, dir string) (*ociConfig, erro
 	if r.groups != nil {
 		c.Linux.CgroupsPath = r.groups.Path(name)
 	}
-	switch spec.Network.Mode {
-	case runtime.NetworkHost:
-	case runtime.NetworkPrivate:
-		if spec.Network.Address != "" {
-			return nil, errors.New("the runc runtime does not connect private networks, which the nodes of a job need: use --network host, or --runtime native")
-		}
-		c.Linux.Namespaces = append(c.Linux.Namespaces, ociNamespace{Type: "network"})
-	default:
-		return nil, fmt.Errorf("network mode %q is neither %q nor %q", spec.Network.Mode, runtime.NetworkHost, runtime.NetworkPrivate)
+	if net != nil {
+		c.Linux.Namespaces = append(c.Linux.Namespaces, ociNamespace{Type: "network", Path: net.path()})
 	}
 	if spec.Privileged {
 		return nil, errors.New("privileged containers would be root on this machine, which this runtime does not allow")
 	}
-	if c.Mounts, err = r.mounts(spec, hostname, dir); err != nil {
+	if c.Mounts, err = r.mounts(spec, hostname, dir, net); err != nil {
 		return nil, err
 	}
 	if spec.InitProcess {
@@ -203,7 +197,7 @@ func mayRaiseLimits() bool {
 }
 
 // mounts are a container's mounts; the files among them are written to dir.
-func (r *Runtime) mounts(spec *runtime.Spec, hostname, dir string) ([]ociMount, error) {
+func (r *Runtime) mounts(spec *runtime.Spec, hostname, dir string, net *network) ([]ociMount, error) {
 	shm := int64(surroundings.DefaultShmBytes)
 	if spec.SharedMemMiB > 0 {
 		shm = spec.SharedMemMiB << 20
@@ -227,6 +221,9 @@ func (r *Runtime) mounts(spec *runtime.Spec, hostname, dir string) ([]ociMount, 
 		mode = "ro"
 	}
 	for _, f := range files {
+		if net != nil && f.Path == surroundings.ResolvConf {
+			f.Content = net.resolvConf(f.Content)
+		}
 		path := filepath.Join(dir, filepath.Base(f.Path))
 		if err := os.WriteFile(path, []byte(f.Content), 0o644); err != nil {
 			return nil, err

@@ -20,6 +20,9 @@ import (
 	"github.com/batchbox/batchbox/internal/initproc"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/native/initbin"
+	"github.com/batchbox/batchbox/internal/runtime/storage"
+	"github.com/batchbox/batchbox/internal/runtime/surroundings"
+	"github.com/batchbox/batchbox/internal/runtime/tasknet"
 )
 
 // container is one container. It implements runtime.Handle.
@@ -30,12 +33,19 @@ type container struct {
 	shim   *exec.Cmd
 	conn   *net.UnixConn
 	pid    int
+	// net is the private network that it is in, which leave lets go; nil in the host's.
+	net     *network
+	leave   func()
+	storage *storage.Watch
 	// Set before ended is closed.
 	exit  runtime.Exit
 	ended chan struct{}
 }
 
-var _ runtime.Handle = (*container)(nil)
+var (
+	_ runtime.Meter     = (*container)(nil)
+	_ runtime.Addressed = (*container)(nil)
+)
 
 // removalPatience bounds how long runc may take to forget a container.
 const removalPatience = 30 * time.Second
@@ -71,7 +81,10 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 	if err := c.bundle.make(append(spec.Image.Layers[:len(spec.Image.Layers):len(spec.Image.Layers)], r.basePath())); err != nil {
 		return nil, err
 	}
-	config, err := r.config(&spec, c.name, dir)
+	if err := c.join(ctx, &spec, task); err != nil {
+		return nil, err
+	}
+	config, err := r.config(&spec, c.name, dir, c.net)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +94,43 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 	if err := c.launch(ctx, out); err != nil {
 		return nil, err
 	}
+	c.watchStorage(&spec)
 	go c.follow()
 	return c, nil
+}
+
+// join enters the container into its task's network, whose address goes into spec.
+func (c *container) join(ctx context.Context, spec *runtime.Spec, task string) (err error) {
+	switch spec.Network.Mode {
+	case runtime.NetworkHost:
+		return nil
+	case runtime.NetworkPrivate:
+	default:
+		return fmt.Errorf("network mode %q is neither %q nor %q", spec.Network.Mode, runtime.NetworkHost, runtime.NetworkPrivate)
+	}
+	c.net, c.leave, err = c.r.networks.Join(ctx, task, func() (*network, error) { return c.r.makeNetwork(spec) })
+	if err == nil && c.net.address.IsValid() {
+		spec.Network.Address = c.net.address.String()
+	}
+	return err
+}
+
+// watchStorage begins to watch what the container writes.
+func (c *container) watchStorage(spec *runtime.Spec) {
+	dirs := append(storage.Volumes(spec), filepath.Join(c.bundle.dir, "upper"))
+	c.storage = storage.New(storage.Container{
+		Name: c.name, Limit: surroundings.StorageBytes(spec), Kill: c.Kill, Log: c.r.options.Log,
+		Measure: func(context.Context) (used uint64, err error) {
+			for _, dir := range dirs {
+				n, err := initproc.DiskUsage(dir)
+				if err != nil {
+					return 0, err
+				}
+				used += n
+			}
+			return used, nil
+		},
+	})
 }
 
 // name names a container: after its task, for whoever looks at cgroups, and unlike any before.
@@ -223,6 +271,9 @@ func (c *container) follow() {
 	} else {
 		c.exit = c.ending(unix.WaitStatus(e.Status))
 	}
+	if reason := c.storage.Stop(); reason != "" {
+		c.exit.Err, c.exit.OOM = reason, false
+	}
 	c.remove()
 }
 
@@ -247,6 +298,9 @@ func (c *container) remove() {
 	defer cancel()
 	errs := c.r.delete(ctx, c.name)
 	errs = errors.Join(errs, c.bundle.remove())
+	if c.leave != nil {
+		c.leave()
+	}
 	if errs != nil {
 		c.r.options.Log.Warn("remove a container", "container", c.name, "error", errs)
 	}
@@ -293,7 +347,20 @@ func (c *container) Usage() (*runtime.Usage, error) {
 	if c.r.groups == nil {
 		return nil, errors.New("there are no control groups to count what a container uses")
 	}
-	return c.r.groups.Get(c.name).Usage()
+	u, err := c.r.groups.Get(c.name).Usage()
+	if err != nil || c.net == nil {
+		return u, err
+	}
+	u.Networks, err = tasknet.Usage(c.pid)
+	return u, err
+}
+
+// Address implements runtime.Addressed.
+func (c *container) Address() string {
+	if c.net == nil || !c.net.address.IsValid() {
+		return ""
+	}
+	return c.net.address.String()
 }
 
 // Wait implements runtime.Handle.

@@ -26,6 +26,7 @@ import (
 	"github.com/batchbox/batchbox/internal/runtime/native"
 	"github.com/batchbox/batchbox/internal/runtime/native/initbin"
 	"github.com/batchbox/batchbox/internal/runtime/surroundings"
+	"github.com/batchbox/batchbox/internal/runtime/tasknet"
 )
 
 // Runtime runs containers by runc. It implements runtime.Runtime.
@@ -37,6 +38,9 @@ type Runtime struct {
 	init    string       // path of a batchbox-init to mount into containers; empty if there is none
 	groups  *cgroup.Tree // nil if there are no cgroups
 	notes   []string
+
+	networks tasknet.Networks[*network]
+	hub      lazyHub
 
 	first string
 	count atomic.Uint64
@@ -111,8 +115,7 @@ func New(ctx context.Context, o Options) (_ *Runtime, err error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	r.notes = append(r.notes,
-		"What a container writes is not bounded: runc has no limit on storage.",
-		"Private networks have a loopback device and nothing else: no engine to ask, no other task, no outside; and each container of a task has its own.",
+		"Private networks reach the outside by TCP and UDP alone, not the machine's own loopback, and nothing from outside reaches them.",
 		"Privileged containers are refused.",
 		"When a container can not be started, runc's own message is in its output as well.")
 	return r, nil
@@ -145,13 +148,18 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		MemoryLimit:      slices.Contains(controllers, "memory"),
 		CPULimit:         slices.Contains(controllers, "cpu") && !r.options.NoCPUQuota,
 		KillsDescendants: true,
+		StorageLimit:     true,
 		PrivateNetwork:   true,
-		ReadonlyRootfs:   true,
-		Users:            true,
-		Mounts:           true,
-		Hostname:         true,
-		OutputOrder:      true,
-		Notes:            slices.Clone(r.notes),
+		TaskEndpoint:     true,
+
+		ConnectedNetworks: true,
+
+		ReadonlyRootfs: true,
+		Users:          true,
+		Mounts:         true,
+		Hostname:       true,
+		OutputOrder:    true,
+		Notes:          slices.Clone(r.notes),
 	}
 }
 
@@ -214,6 +222,7 @@ func (r *Runtime) Close() error {
 	for _, c := range live {
 		<-c.ended
 	}
+	errs = errors.Join(errs, r.hub.close())
 	if r.exe != nil {
 		_ = r.exe.Close()
 	}

@@ -432,6 +432,25 @@ func (s *suite) mounts(t *testing.T) {
 	}
 }
 
+// storageLimit checks that a container that writes more than it may, into its root or onto a volume of its task, gets no
+// further: it is ended, with the reason, or its file system is full.
+func (s *suite) storageLimit(t *testing.T) {
+	volume := runtime.Mount{Volume: "scratch", Source: t.TempDir(), Target: "/scratch"}
+	if err := os.Chmod(volume.Source, 0o777); err != nil { // the container's root need not be a user who may write here
+		t.Fatal(err)
+	}
+	for file, mounts := range map[string][]runtime.Mount{"/tmp/large": nil, "/scratch/large": {volume}} {
+		spec := s.spec("fill", file, "1100")
+		spec.StorageGiB, spec.Mounts = 1, mounts
+		c := s.start(t, spec)
+		exit := c.wait()
+		full := strings.Contains(c.output(), "no space left on device") || strings.Contains(c.output(), "disk quota exceeded")
+		if !strings.Contains(exit.Err, "ephemeral storage of 1 GiB") && !full {
+			t.Errorf("%s: %+v, %q", file, exit, c.output())
+		}
+	}
+}
+
 // usage checks what a runtime tells of a running container, if it tells anything: a Handle may be no Meter.
 func (s *suite) usage(t *testing.T) {
 	const mib = 20

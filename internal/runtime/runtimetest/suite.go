@@ -118,6 +118,7 @@ func (s *suite) parallel(t *testing.T) {
 		{"ReadonlyRootfs", unless(s.caps.ReadonlyRootfs, "ReadonlyRootfs"), s.readonlyRootfs},
 		{"PrivateRootfs", unless(s.caps.Isolated, "Isolated"), s.privateRootfs},
 		{"Mounts", unless(s.caps.Mounts, "Mounts"), s.mounts},
+		{"StorageLimit", unless(s.caps.StorageLimit, "StorageLimit"), s.storageLimit},
 		{"Usage", "", s.usage},
 		{"ConnectedNetworks", unless(s.caps.ConnectedNetworks, "ConnectedNetworks"), s.connectedNetworks},
 		{"TaskEndpoint", unless(s.caps.TaskEndpoint, "TaskEndpoint"), s.taskEndpoint},

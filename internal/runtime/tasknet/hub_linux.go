@@ -131,7 +131,7 @@ func (h *Hub) Give(a netip.Addr) {
 
 // Connect makes a device, DeviceName, in another network namespace, down and without an address, and connects it. It
 // vanishes with that namespace.
-func (h *Hub) Connect(namespace *os.File, a netip.Addr) error {
+func (h *Hub) Connect(namespace int, a netip.Addr) error {
 	b := a.As4()
 	return h.link.newPair(pair{
 		name: "t" + strconv.FormatUint(uint64(b[1])<<16|uint64(b[2])<<8|uint64(b[3]), 16), master: h.bridge, mtu: mtu,

@@ -141,7 +141,7 @@ type pair struct {
 	mtu       uint32
 	peer      string // the second, in another namespace
 	peerMAC   [6]byte
-	namespace *os.File
+	namespace int
 }
 
 // vethInfoPeer is VETH_INFO_PEER of linux/veth.h.
@@ -163,7 +163,7 @@ func (s *routeSocket) newPair(p pair) error {
 				m.text(unix.IFLA_IFNAME, p.peer)
 				m.number(unix.IFLA_MTU, p.mtu)
 				m.attribute(unix.IFLA_ADDRESS, p.peerMAC[:])
-				m.number(unix.IFLA_NET_NS_FD, uint32(p.namespace.Fd()))
+				m.number(unix.IFLA_NET_NS_FD, uint32(p.namespace))
 			})
 		})
 	})

@@ -112,6 +112,13 @@ func main() {
 			time.Sleep(5 * time.Millisecond)
 		}
 		fmt.Println("done")
+	case "fill": // FILE MIB: makes a file that takes so much room, and waits
+		f, err := os.Create(args[0])
+		check(err)
+		for i := range int64(number(args[1])) {
+			check(grow(f, i<<20, 1<<20))
+		}
+		forever()
 	case "fork-bomb": // starts itself twice without end, and those start themselves twice
 		for {
 			for range 2 {
@@ -163,6 +170,11 @@ func main() {
 		fmt.Fprintf(os.Stderr, "unknown: %q\n", os.Args[1:])
 		os.Exit(64)
 	}
+}
+
+func write(f *os.File, bytes int64) error {
+	_, err := f.Write(make([]byte, bytes))
+	return err
 }
 
 func dial(address, text string) {

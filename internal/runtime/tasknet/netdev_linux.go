@@ -1,4 +1,4 @@
-package native
+package tasknet
 
 import (
 	"os"
@@ -8,8 +8,8 @@ import (
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
-// networkUsage counts what went through the devices of a process's network, but for the loopback (proc(5), /proc/PID/net/dev).
-func networkUsage(pid int) (map[string]runtime.NetworkUsage, error) {
+// Usage counts what went through the devices of a process's network, but for the loopback (proc(5), /proc/PID/net/dev).
+func Usage(pid int) (map[string]runtime.NetworkUsage, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/net/dev")
 	if err != nil {
 		return nil, err
