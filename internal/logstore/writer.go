@@ -59,6 +59,12 @@ type osFile struct{ *os.File }
 
 func (f osFile) Sync() error { return syncData(f.File) }
 
+// Close ends the lock, which closing alone would leave to a program that is just being started: it has the file until it runs.
+func (f osFile) Close() error {
+	err := os.NewSyscallError("flock", unix.Flock(int(f.Fd()), unix.LOCK_UN))
+	return errors.Join(err, f.File.Close())
+}
+
 type osDisk struct{}
 
 func (osDisk) create(path string) (segmentFile, error) {

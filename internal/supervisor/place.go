@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -34,13 +35,23 @@ const maxSocketPath = 103
 // ErrRunning says that the directory has a supervisor already.
 var ErrRunning = errors.New("another supervisor is running")
 
+// heldLock is a locked file.
+type heldLock struct{ fsys.File }
+
+// Close releases the lock. Closing alone would leave it to a program that is just being started: it has the file until it
+// runs.
+func (h heldLock) Close() error {
+	err := os.NewSyscallError("flock", unix.Flock(int(h.Fd()), unix.LOCK_UN))
+	return errors.Join(err, h.File.Close())
+}
+
 // lock makes this process the directory's supervisor. The lock goes with the process, however that ends. first says that
 // the directory has never had a supervisor.
-func lock(files fsys.FS, dir string) (f fsys.File, first bool, err error) {
+func lock(files fsys.FS, dir string) (held io.Closer, first bool, err error) {
 	path := filepath.Join(dir, lockFile)
 	_, err = os.Stat(path)
 	first = errors.Is(err, fs.ErrNotExist)
-	f, err = files.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := files.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, false, fmt.Errorf("supervisor lock: %w", err)
 	}
@@ -53,6 +64,7 @@ func lock(files fsys.FS, dir string) (f fsys.File, first bool, err error) {
 		}
 		return nil, false, fmt.Errorf("supervisor lock: %w", err)
 	}
+	held = heldLock{f}
 	err = f.Truncate(0)
 	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -60,10 +72,10 @@ func lock(files fsys.FS, dir string) (f fsys.File, first bool, err error) {
 	if err != nil {
 		// The number is for people; the lock holds without it.
 		if !full(err) {
-			return nil, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), f.Close())
+			return nil, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), held.Close())
 		}
 	}
-	return f, first, nil
+	return held, first, nil
 }
 
 // listen opens the directory's socket and writes down where it is. The caller holds the lock.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/batchbox/batchbox/internal/fsys"
 )
 
@@ -22,6 +24,12 @@ func TestLock(t *testing.T) {
 	if want := fmt.Sprintf("another supervisor is running: process %d holds %s", os.Getpid(), dir); !errors.Is(err, ErrRunning) || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
+	// A process that is being forked has the file for a moment, and with it what closing alone would not release.
+	forked, err := unix.Dup(int(one.(heldLock).Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(forked)
 	if err := one.Close(); err != nil {
 		t.Fatal(err)
 	}
