@@ -368,6 +368,19 @@ func TestLoadedImages(t *testing.T) {
 	}
 	check(t, runs.Kill())
 	ended(t, runs)
+	// A start that has no container yet needs its image.
+	release := r.images.hold(images[2].ArchiveName())
+	_, err := r.image(t.Context(), &images[2])
+	check(t, err)
+	check(t, r.collectImages(t.Context()))
+	if !has(images[2]) {
+		t.Error("the image of a start under way was removed")
+	}
+	release()
+	check(t, r.collectImages(t.Context()))
+	if has(images[2]) {
+		t.Error("an image that nothing needs is still there")
+	}
 
 	// A damaged archive is refused in the daemon's words.
 	bad := runtime.Image{Ref: "bad", Digest: digest([]byte("bad")), Archive: filepath.Join(t.TempDir(), "bad.tar")}

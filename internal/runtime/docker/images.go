@@ -25,6 +25,8 @@ type images struct {
 	loading map[string]*load
 	// used is when an image that is there was used last.
 	used map[string]time.Time
+	// held counts the starts under way of an image, by name: until there is a container, only we know that it is needed.
+	held map[string]int
 }
 
 type load struct {
@@ -32,7 +34,24 @@ type load struct {
 	err  error
 }
 
-// image makes an image be there in the daemon and returns its name.
+// hold keeps an image from being removed by us until release is called, once.
+func (im *images) hold(name string) (release func()) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	if im.held == nil {
+		im.held = map[string]int{}
+	}
+	im.held[name]++
+	return func() {
+		im.mu.Lock()
+		defer im.mu.Unlock()
+		if im.held[name]--; im.held[name] == 0 {
+			delete(im.held, name)
+		}
+	}
+}
+
+// image makes an image be there in the daemon and returns its name. It stays there only while it is held or has a container.
 func (r *Runtime) image(ctx context.Context, image *runtime.Image) (string, error) {
 	if image.Digest == "" {
 		return "", fmt.Errorf("image %s has no digest", image.Ref)
@@ -76,6 +95,17 @@ func (im *images) forget(name string) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	delete(im.used, name)
+}
+
+// giveUp is forget for an image that is to be removed, if none holds it.
+func (im *images) giveUp(name string) bool {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	if im.held[name] > 0 {
+		return false
+	}
+	delete(im.used, name)
+	return true
 }
 
 // load makes an image be there, unless it is.
@@ -184,11 +214,13 @@ func (r *Runtime) collectImages(ctx context.Context) error {
 	}
 	slices.SortFunc(all, func(a, b loadedImage) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.name, b.name)) })
 	for _, i := range all {
-		// What was used a moment ago is about to be used by a container that is not made yet.
+		// What was used a moment ago may be about to be used by a container, of another engine, that is not made yet.
 		if total <= r.options.ImageBytes || time.Since(i.used) < r.options.Grace {
 			break
 		}
-		r.images.forget(i.name)
+		if !r.images.giveUp(i.name) {
+			continue
+		}
 		if _, err := r.api.ImageRemove(ctx, i.name, client.ImageRemoveOptions{PruneChildren: true}); err != nil {
 			if !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
 				return fmt.Errorf("remove image %s: %w", i.name, err)

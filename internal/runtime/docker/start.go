@@ -45,6 +45,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 			h.abandon()
 		}
 	}()
+	defer r.images.hold(spec.Image.ArchiveName())()
 	image, err := r.image(ctx, &spec.Image)
 	if err != nil {
 		return nil, &runtime.StartError{Kind: runtime.KindCannotPull, Err: err}
