@@ -16,7 +16,7 @@ func TestAddressBlocks(t *testing.T) {
 		blocks := 1 << (32 - network.Bits()) / blockSize
 		seen := map[string]bool{}
 		for range blocks {
-			b := c.takeBlock(5)
+			b := c.takeBlock("5")
 			for _, node := range []int{0, 1, 255, 256, 999, 1023} {
 				address := b.of(node)
 				if got, ok := blockOf(address); !ok || got != b || seen[address] || !network.Contains(netip.MustParseAddr(address)) {
@@ -26,8 +26,14 @@ func TestAddressBlocks(t *testing.T) {
 			}
 		}
 		// When all are taken they are shared rather than none given.
-		if got, want := c.takeBlock(9), netip.MustParseAddr(c.takeBlock(int64(blocks+9)).of(0)); got.of(0) != want.String() {
-			t.Errorf("block %s, want %s", got.of(0), want)
+		shared := c.takeBlock("9")
+		if !seen[shared.of(0)] || c.takeBlock("9") != shared {
+			t.Errorf("block %s", shared.of(0))
+		}
+		// Another engine on the machine does not begin with the same ones.
+		other := NewCore(nil, Limits{NodeNetwork: network})
+		if one := other.takeBlock("11111111-2222-4333-8444-555555555555"); one == shared || one == NewCore(nil, Limits{NodeNetwork: network}).takeBlock("5") {
+			t.Errorf("jobs of three engines have two blocks, %s and %s", one.of(0), shared.of(0))
 		}
 	}
 	for _, bad := range []string{"", "x", "::1"} {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"time"
 
@@ -139,21 +140,25 @@ func number(a netip.Addr) uint32 {
 	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 }
 
-// takeBlock reserves a block for an attempt of the job with this number: the next one that is free.
-func (c *Core) takeBlock(seq int64) addressBlock {
+// takeBlock reserves a block for an attempt of a job: the next one that is free, from one that the job's id chooses, because
+// engines that share a machine know nothing of each other's blocks.
+func (c *Core) takeBlock(jobID string) addressBlock {
 	network := c.limits.NodeNetwork
 	if !network.IsValid() {
 		network = DefaultNodeNetwork
 	}
-	blocks := int64(1) << (32 - network.Bits()) / blockSize
-	at := func(i int64) addressBlock { return addressBlock(number(network.Addr()) + uint32(i%blocks)*blockSize) }
+	blocks := uint32(1) << (32 - network.Bits()) / blockSize
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(jobID)) // it returns no error
+	first := hash.Sum32() % blocks
+	at := func(i uint32) addressBlock { return addressBlock(number(network.Addr()) + i%blocks*blockSize) }
 	for i := range blocks {
-		if b := at(seq + i); !c.blocks[b] {
+		if b := at(first + i); !c.blocks[b] {
 			c.blocks[b] = true
 			return b
 		}
 	}
-	return at(seq) // all are taken: they are shared rather than none given
+	return at(first) // all are taken: they are shared rather than none given
 }
 
 // nodeReport is TaskReport for the task of a node.

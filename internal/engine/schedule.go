@@ -199,7 +199,7 @@ func (c *Core) place(w *work, env *environment) {
 	j.queue.work.Remove(&w.item, j.spec.Share)
 	c.hold(w, env, c.nowMs())
 	if w.nodes != nil {
-		w.attempt.addresses = c.takeBlock(j.seq)
+		w.attempt.addresses = c.takeBlock(j.id)
 		w.Current = &Attempt{ComputeEnvironment: env.Name, Cluster: env.Cluster(), PlacedAt: c.nowMs()}
 		c.move(w, batch.Placed)
 		c.startNodes(w)
