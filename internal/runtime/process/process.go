@@ -93,6 +93,10 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 	}}
 }
 
+// longestBusyWait is the last and longest of the waits for a program's file that is open for writing, each twice the one before:
+// four seconds in all, since on a busy machine a fork can be that far from its execve.
+const longestBusyWait = 2048 * time.Millisecond
+
 // Start implements runtime.Runtime.
 func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out *os.File) (runtime.Handle, error) {
 	if err := ctx.Err(); err != nil {
@@ -129,12 +133,12 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 	p, err := r.host.Start(&cmd)
 	// A program being executed may not be open for writing anywhere; a process forked while it was unpacked may hold it open
 	// for the moment until its own execve.
-	for wait := time.Millisecond; errors.Is(err, syscall.ETXTBSY) && wait < 100*time.Millisecond; wait *= 2 {
+	for wait := time.Millisecond; errors.Is(err, syscall.ETXTBSY) && wait <= longestBusyWait && ctx.Err() == nil; wait *= 2 {
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
+			p, err = r.host.Start(&cmd)
 		}
-		p, err = r.host.Start(&cmd)
 	}
 	if err != nil {
 		r.strays.ended(m)
