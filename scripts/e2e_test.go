@@ -44,7 +44,7 @@ func nothingIsLeft(t *testing.T, tmp string) {
 	}
 	// The processes that have to do with the directory. A supervisor that keeps nothing ends by itself after half a minute.
 	var running []string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(testenv.Patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if running = processes(t, tmp); len(running) == 0 {
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/events"
 	"github.com/batchbox/batchbox/internal/events/eventstest"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // told is what events say, with the job's id cut to its suffix.
@@ -249,7 +250,7 @@ func TestPruneIsAskedForByCount(t *testing.T) {
 		if keep != 80 {
 			t.Errorf("keep %d", keep)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(testenv.Patience):
 		t.Error("the journal was not pruned")
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/events/eventstest"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // message is one server-sent event.
@@ -32,7 +32,7 @@ type source struct {
 // connect opens the stream; the position is sent as Last-Event-ID unless it is "".
 func connect(t testing.TB, srv *httptest.Server, query, position string) *source {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+"?"+query, http.NoBody)
 	if err != nil {
 		t.Fatal(err)

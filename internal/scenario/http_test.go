@@ -35,6 +35,7 @@ import (
 	"github.com/batchbox/batchbox/internal/runtime/process"
 	"github.com/batchbox/batchbox/internal/scenario"
 	"github.com/batchbox/batchbox/internal/server"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // TestMain lets the test binary be the supervisor of the engine under test.
@@ -344,7 +345,7 @@ func (t *target) Exit(_ context.Context, id string, code int) error {
 
 // See implements scenario.Target: it waits until what is right can be seen.
 func (t *target) See(ctx context.Context, right func(scenario.Sight) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, testenv.Patience)
 	defer cancel()
 	for {
 		err := right(view{ctx, t})

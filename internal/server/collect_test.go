@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
 
 	"github.com/batchbox/batchbox/internal/server"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // TestImagesAreCollected keeps no image that is not used: the one of a job that runs stays, under this engine and the next.
@@ -46,7 +47,7 @@ func TestImagesAreCollected(t *testing.T) {
 	// images waits until there are so many.
 	images := func(want int) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(testenv.Patience); ; time.Sleep(time.Millisecond) {
 			flat, err := os.ReadDir(filepath.Join(cfg.DataDir, "images", "flat"))
 			if err != nil {
 				t.Fatal(err)

@@ -107,7 +107,7 @@ func TestContainersOfATask(t *testing.T) {
 // openWhenReady waits for the essential container to call, and lets it end when the helper handles signals.
 func (b *bench) openWhenReady(gate net.Listener, job string) {
 	b.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(testenv.Patience)
 	if err := gate.(*net.TCPListener).SetDeadline(deadline); err != nil {
 		b.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func (b *bench) log(stream string) string {
 // themselves run.
 func (b *bench) streamOf(job, container string) string {
 	b.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(testenv.Patience); ; {
 		out, err := b.batch.DescribeJobs(context.Background(), &sdk.DescribeJobsInput{Jobs: []string{job}})
 		if err != nil || len(out.Jobs) != 1 || out.Jobs[0].EcsProperties == nil {
 			b.Fatalf("%v, %+v", err, out)

@@ -31,6 +31,7 @@ import (
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/docker"
 	"github.com/batchbox/batchbox/internal/server"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // TestMain lets the test binary be the supervisor of the engines under test.
@@ -271,7 +272,7 @@ func (b *bench) submit(size int, input any) string {
 // wait polls a job until it is final.
 func (b *bench) wait(id string) types.JobDetail {
 	b.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(testenv.Patience)
 	for {
 		out, err := b.batch.DescribeJobs(context.Background(), &sdk.DescribeJobsInput{Jobs: []string{id}})
 		if err != nil {

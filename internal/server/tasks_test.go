@@ -288,7 +288,7 @@ func TestTaskWithoutRole(t *testing.T) {
 // until polls a job's output until it is as wanted.
 func (b *bench) until(id string, is func(lines []string) bool) {
 	b.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(testenv.Patience)
 	for {
 		out, err := b.batch.DescribeJobs(context.Background(), &sdk.DescribeJobsInput{Jobs: []string{id}})
 		if err != nil || len(out.Jobs) != 1 {
@@ -311,7 +311,7 @@ func (b *bench) until(id string, is func(lines []string) bool) {
 // waitForText polls the files below a directory until one holds a text.
 func waitForText(t *testing.T, dir, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(testenv.Patience); ; {
 		found := false
 		if err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {

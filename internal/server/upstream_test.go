@@ -22,6 +22,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/batchbox/batchbox/internal/server"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // engineWith starts an engine with an upstream.
@@ -258,7 +259,7 @@ func TestUpstreamStreams(t *testing.T) {
 	defer srv.Close()
 	base := engineWith(t, srv.URL)
 	body, write := io.Pipe()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // who waits for the end waits for ever
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience) // who waits for the end waits for ever
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, "PUT", base+"/bucket/large", body)
 	if err != nil {

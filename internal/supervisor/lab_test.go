@@ -12,10 +12,11 @@ import (
 
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/fake"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // patience bounds every wait in these tests.
-const patience = 20 * time.Second
+const patience = testenv.Patience
 
 var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 

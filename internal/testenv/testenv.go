@@ -10,7 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
+
+// Patience is how long a test waits for what has to come. It only bounds a hang: on a machine with much else to do, what takes a
+// millisecond can take many seconds.
+const Patience = 2 * time.Minute
 
 // Need is something a test can require of the machine.
 type Need struct {

@@ -126,7 +126,7 @@ func (s *siege) left() {
 // leftAfterStop fails if something of the data directory's engines is left, all of which have ended.
 func (s *siege) leftAfterStop() {
 	s.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		left := slices.Concat(s.leftProcesses(), s.leftMounts(), s.leftGroups(), s.leftContainers(), s.leftInDocker())
 		if len(left) == 0 {

@@ -120,7 +120,7 @@ func (s *siege) run(kills int, seed uint64) {
 	stop()
 	clients.Wait()
 	if s.endpoint() == "" { // the last one may have been killed while it started
-		deadline := time.Now().Add(30 * time.Second)
+		deadline := time.Now().Add(patience)
 		for s.endpoint() == "" && time.Now().Before(deadline) {
 			time.Sleep(10 * time.Millisecond)
 		}

@@ -451,7 +451,7 @@ func (r *rig) describe(ids ...string) ([]job, error) {
 }
 
 // patience is how long jobs may take that nothing disturbs.
-const patience = time.Minute
+const patience = testenv.Patience
 
 // await polls a job until want says that it is as it should be.
 func (r *rig) await(id string, what string, want func(*job) bool) job {

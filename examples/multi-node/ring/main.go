@@ -17,7 +17,7 @@ import (
 const port = "48620"
 
 // patience is how long a node waits for another.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func main() {
 	if err := run(); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/batchbox/batchbox/internal/events"
 	"github.com/batchbox/batchbox/internal/events/eventstest"
 	"github.com/batchbox/batchbox/internal/events/rules"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -108,7 +109,7 @@ func (l *lab) take(n int) (list []string) {
 		select {
 		case m := <-l.logs.got:
 			list = append(list, m)
-		case <-time.After(10 * time.Second):
+		case <-time.After(testenv.Patience):
 			l.Fatalf("after %d deliveries of %d nothing more came: %q", len(list), n, list)
 		}
 	}

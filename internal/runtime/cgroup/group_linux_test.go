@@ -116,7 +116,7 @@ func TestKillEndsWhoeverIsInTheGroup(t *testing.T) {
 			_ = p.Wait()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	if err := g.Kill(ctx); err != nil {
 		t.Error(err)

@@ -3,16 +3,16 @@ package docker
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/batchbox/batchbox/internal/dockerhost"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // patience is for a daemon that is asked for many containers at once.
-const patience = 2 * time.Minute
+const patience = testenv.Patience
 
 // connect makes a client of the daemon.
 func connect(t testing.TB) *client.Client {

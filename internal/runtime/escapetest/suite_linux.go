@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // Harness is a runtime under test.
@@ -26,7 +27,7 @@ type Harness struct {
 	Image func(t testing.TB, root string) runtime.Image
 	// MaxPIDs is the runtime's limit on processes; 0 if it has none.
 	MaxPIDs int
-	// Patience bounds each wait; 20 s if zero.
+	// Patience bounds each wait; testenv.Patience if zero.
 	Patience time.Duration
 	// Except are attacks that the runtime need not hold, with the reason.
 	Except map[string]string
@@ -123,7 +124,7 @@ var attacks = []struct {
 // Run runs the table and what does not fit into one.
 func Run(t *testing.T, h Harness) {
 	if h.Patience == 0 {
-		h.Patience = 20 * time.Second
+		h.Patience = testenv.Patience
 	}
 	s := newSuite(t, h)
 	t.Run("Outside", s.outside)

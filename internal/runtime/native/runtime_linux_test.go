@@ -174,7 +174,7 @@ func TestRootsThatNobodyWantsGo(t *testing.T) {
 // eventually waits for what happens in the background.
 func eventually(t *testing.T, complaint string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testenv.Patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(complaint)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/runtimetest"
 	"github.com/batchbox/batchbox/internal/runtime/spawn"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // adoptVariable makes this test binary adoptingOwner, with the root of the programs as its value.
@@ -78,7 +79,7 @@ func alive(pid int) bool {
 }
 
 func vanish(pid int) error {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testenv.Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if !alive(pid) {
 			return nil
 		}

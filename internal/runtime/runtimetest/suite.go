@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // Harness is a runtime under test.
@@ -31,7 +32,7 @@ type Harness struct {
 	Image func(t testing.TB, root string) runtime.Image
 	// Starts is how many containers the test of many starts runs; 1,000 if zero. The environment's BATCHBOX_STARTS wins.
 	Starts int
-	// Patience bounds each wait; 20 s if zero.
+	// Patience bounds each wait; testenv.Patience if zero.
 	Patience time.Duration
 }
 
@@ -51,7 +52,7 @@ func Run(t *testing.T, h Harness) {
 		h.Starts = 1000
 	}
 	if h.Patience == 0 {
-		h.Patience = 20 * time.Second
+		h.Patience = testenv.Patience
 	}
 	root := Rootfs(t)
 	owner := t.TempDir()

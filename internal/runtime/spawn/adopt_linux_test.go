@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // TestAdopt runs adoptingParent in a process of its own, because adoption is for a whole process and for good.
@@ -123,7 +125,7 @@ func adoptingParent() error {
 
 // vanish waits until there is no process of a number, not even a zombie.
 func vanish(pid int) error {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testenv.Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 			return nil
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // roleVariable makes this test binary one of the programs below.
@@ -168,7 +170,7 @@ func TestGroupEndsWithItsLeader(t *testing.T) {
 	if ws, err := p.Wait(); err != nil || ws != 0 {
 		t.Fatalf("%v, %v", ws, err)
 	}
-	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := r.SetReadDeadline(time.Now().Add(testenv.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 100)
@@ -215,7 +217,7 @@ func TestEndsBeforeItIsKnown(t *testing.T) {
 		reaping.afterFork(nil)
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testenv.Patience); ; time.Sleep(time.Millisecond) {
 		reaping.mu.Lock()
 		missed := reaping.missed
 		reaping.mu.Unlock()
@@ -230,7 +232,7 @@ func TestEndsBeforeItIsKnown(t *testing.T) {
 	reaping.afterFork(p)
 	select {
 	case <-p.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(testenv.Patience):
 		t.Fatal("its end is not reported")
 	}
 	if ws, err := p.Wait(); err != nil || ExitCode(ws) != 9 {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -137,7 +139,7 @@ func TestProxyCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, end := range []net.Conn{c, engine} {
-		if err := end.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := end.SetReadDeadline(time.Now().Add(testenv.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := end.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {

@@ -149,7 +149,7 @@ func main() {
 	case "datagram": // ADDRESS TEXT: says TEXT over UDP and writes the answer
 		c, err := net.Dial("udp", args[0])
 		check(err)
-		check(c.SetDeadline(time.Now().Add(20 * time.Second)))
+		check(c.SetDeadline(time.Now().Add(2 * time.Minute)))
 		_, err = io.WriteString(c, args[1])
 		check(err)
 		b := make([]byte, 1000)
@@ -178,7 +178,7 @@ func write(f *os.File, bytes int64) error {
 }
 
 func dial(address, text string) {
-	c, err := net.DialTimeout("tcp", address, 20*time.Second)
+	c, err := net.DialTimeout("tcp", address, 2*time.Minute)
 	check(err)
 	_, err = io.WriteString(c, text)
 	check(err)
