@@ -61,6 +61,7 @@ var wholeLog = func() []string {
 func (s *siege) checkOne(j job, entries map[string]*entry) {
 	s.Helper()
 	n := len(j.Attempts)
+	acknowledged, terminated := s.terminated[j.JobID]
 	for i, a := range j.Attempts {
 		last := i == n-1
 		where := fmt.Sprintf("attempt %d of %d of job %s (%s)", i+1, n, j.JobID, j.Status)
@@ -79,7 +80,7 @@ func (s *siege) checkOne(j job, entries map[string]*entry) {
 		switch code := a.Container.ExitCode; {
 		case code != nil && *code == 0:
 			// One that ends by itself while it is being terminated has been terminated.
-			if !last || j.Status != "SUCCEEDED" && !s.terminated[j.JobID] {
+			if !last || j.Status != "SUCCEEDED" && !terminated {
 				s.Errorf("%s ended with exit code 0", where)
 			}
 			if e.starts != 1 || e.ends != 1 {
@@ -89,11 +90,13 @@ func (s *siege) checkOne(j job, entries map[string]*entry) {
 				s.Errorf("%s has the log %q", where, log)
 			}
 			continue
-		case last && s.terminated[j.JobID]:
+		case last && terminated && n == attemptsEach && lostHost(code, a.StatusReason) && time.UnixMilli(j.StoppedAt).Before(acknowledged):
+			s.lost++ // the last attempt that it had, before it was terminated
+		case last && terminated:
 			if j.StatusReason != terminatedReason {
 				s.Errorf("%s was terminated, its reason is %q", where, j.StatusReason)
 			}
-		case code == nil && strings.HasPrefix(a.StatusReason, "Host EC2 "):
+		case lostHost(code, a.StatusReason):
 			s.lost++
 		default:
 			s.Errorf("%s ended by %+v", where, a)
@@ -104,7 +107,7 @@ func (s *siege) checkOne(j job, entries map[string]*entry) {
 		}
 	}
 	switch {
-	case s.terminated[j.JobID]: // before it could start, or before it could end
+	case terminated: // before it could start, or before it could end
 	case j.Status == "SUCCEEDED":
 		if n == 0 || j.Attempts[n-1].Container.ExitCode == nil {
 			s.Errorf("job %s has SUCCEEDED without an exit code", j.JobID)
@@ -112,6 +115,11 @@ func (s *siege) checkOne(j job, entries map[string]*entry) {
 	case n < attemptsEach:
 		s.Errorf("job %s is %s after %d attempts of %d: %s", j.JobID, j.Status, n, attemptsEach, j.StatusReason)
 	}
+}
+
+// lostHost says whether an attempt ended with its supervisor.
+func lostHost(code *int, reason string) bool {
+	return code == nil && strings.HasPrefix(reason, "Host EC2 ")
 }
 
 // left fails if something of the jobs is left that have all ended.

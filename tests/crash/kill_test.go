@@ -77,7 +77,7 @@ type siege struct {
 	mu sync.Mutex
 	// What was acknowledged: ids by name.
 	arrays, singles map[string]string
-	terminated      map[string]bool // ids
+	terminated      map[string]time.Time // when that was acknowledged, by id
 	// submitted are the names of everything that was asked for; an array or a single job.
 	submitted map[string]int
 
@@ -87,7 +87,7 @@ type siege struct {
 // run kills while clients submit, and leaves an engine that runs.
 func (s *siege) run(kills int, seed uint64) {
 	s.arrays, s.singles = map[string]string{}, map[string]string{}
-	s.terminated, s.submitted = map[string]bool{}, map[string]int{}
+	s.terminated, s.submitted = map[string]time.Time{}, map[string]int{}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var clients sync.WaitGroup
@@ -207,7 +207,7 @@ func (s *siege) submitSingles(ctx context.Context, client int, rnd *rand.Rand) {
 				}
 			}
 			s.mu.Lock()
-			s.terminated[id] = true
+			s.terminated[id] = time.Now()
 			s.mu.Unlock()
 		}
 		if !rest(ctx, time.Duration(20+rnd.IntN(100))*time.Millisecond) {
@@ -296,7 +296,7 @@ func (s *siege) unknown() {
 			list[name] = id
 			if size == 1 { // it may be one that does not end
 				s.must("/v1/terminatejob", object{"jobId": id, "reason": terminatedReason}, nil)
-				s.terminated[id] = true
+				s.terminated[id] = time.Now()
 			}
 		}
 	}

@@ -422,6 +422,7 @@ func (r *rig) submit(name string, size int, args ...string) (id string, err erro
 // job is what the tests read of a job's description.
 type job struct {
 	JobID, JobName, Status, StatusReason string
+	StoppedAt                            int64 // ms
 	ArrayProperties                      struct {
 		Size          int
 		StatusSummary map[string]int
