@@ -200,6 +200,21 @@ func TestServeFlags(t *testing.T) {
 	}
 }
 
+// TestSupervisorFlags: the flags an engine starts its supervisor with.
+func TestSupervisorFlags(t *testing.T) {
+	t.Parallel()
+	var got server.SupervisorConfig
+	cmd := newSupervisor(&Streams{Err: io.Discard}, func(_ context.Context, c server.SupervisorConfig) error { got = c; return nil })
+	cmd.SetArgs([]string{"--data-dir", "/tmp/d", "--runtime", "process", "--image-bytes", "7", "--no-cpu-quota", "--ephemeral"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got.Logger = nil
+	if want := (server.SupervisorConfig{DataDir: "/tmp/d", Runtime: "process", ImageBytes: 7, NoCPUQuota: true, Ephemeral: true}); got != want {
+		t.Errorf("config %+v, want %+v", got, want)
+	}
+}
+
 func TestStopWithoutAnEngine(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -31,6 +31,7 @@ func newSupervisor(s *Streams, runF func(context.Context, server.SupervisorConfi
 	cmd.Flags().StringVar(&c.DataDir, "data-dir", "", "`directory` of the engine")
 	cmd.Flags().StringVar(&c.Runtime, "runtime", "auto", "`name` of the runtime that starts containers")
 	cmd.Flags().BoolVar(&c.NoCPUQuota, "no-cpu-quota", false, "do not limit processor time")
+	cmd.Flags().BoolVar(&c.Ephemeral, "ephemeral", false, "write output without making it durable")
 	cmd.Flags().Int64Var(&c.ImageBytes, "image-bytes", 0, "how much images may come to that were loaded into a daemon; 0 is the runtime's default, below 0 no bound")
 	return cmd
 }

@@ -65,7 +65,7 @@ type Config struct {
 	// Upstream is the URL of another emulator that gets the requests for services batchbox has not; "" for none.
 	Upstream string
 	// SupervisorCommand starts a supervisor; this program's own `supervisor` command if empty. The arguments
-	// --data-dir, --runtime, --image-bytes and, if it is set, --no-cpu-quota are added.
+	// --data-dir, --runtime, --image-bytes and, if they are set, --no-cpu-quota and --ephemeral are added.
 	SupervisorCommand []string
 	// Version is shown by the health page.
 	Version string

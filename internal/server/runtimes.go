@@ -18,14 +18,16 @@ type SupervisorConfig struct {
 	// NoCPUQuota is Config's, ImageBytes its Retention's.
 	NoCPUQuota bool
 	ImageBytes int64
-	Logger     *slog.Logger
+	// Ephemeral is Config's: output need not survive a power cut.
+	Ephemeral bool
+	Logger    *slog.Logger
 }
 
 // RunSupervisor is the supervisor process of a data directory, until it has nothing left to do.
 func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	dir := layout(cfg.DataDir)
 	at := runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, imageBytes: cfg.ImageBytes, log: cfg.Logger}
-	writer, err := logstore.OpenWriter(dir.logs(), "supervisor", logstore.WriterOptions{})
+	writer, err := logstore.OpenWriter(dir.logs(), "supervisor", logstore.WriterOptions{Ephemeral: cfg.Ephemeral})
 	if err != nil {
 		return err
 	}

@@ -232,6 +232,23 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 		s.tasks.live.Store(&liveOwner{local})
 		return local, nil
 	}
+	command, err := s.supervisorCommand()
+	if err != nil {
+		return nil, err
+	}
+	owner, err := supervisor.NewClient(supervisor.ClientOptions{
+		Dir: s.dir.supervisor(), Command: command, Known: known, Reports: reports, Missing: missing, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.owner = owner
+	s.tasks.live.Store(&liveOwner{owner})
+	return owner, nil
+}
+
+// supervisorCommand is what starts the process that owns the containers.
+func (s *Server) supervisorCommand() ([]string, error) {
 	command := s.cfg.SupervisorCommand
 	if len(command) == 0 {
 		self, err := os.Executable()
@@ -244,15 +261,10 @@ func (s *Server) connect(known []string, reports func([]runtimeReport), missing 
 	if s.cfg.NoCPUQuota {
 		command = append(command, "--no-cpu-quota")
 	}
-	owner, err := supervisor.NewClient(supervisor.ClientOptions{
-		Dir: s.dir.supervisor(), Command: command, Known: known, Reports: reports, Missing: missing, Logger: s.cfg.Logger,
-	})
-	if err != nil {
-		return nil, err
+	if s.cfg.Ephemeral {
+		command = append(command, "--ephemeral")
 	}
-	s.owner = owner
-	s.tasks.live.Store(&liveOwner{owner})
-	return owner, nil
+	return command, nil
 }
 
 // serve opens the listener to clients.
