@@ -78,25 +78,35 @@ func Announce(dir string, e Engine) (_ Engine, withdraw func() error, err error)
 
 func announce(files fsys.FS, dir string, e Engine) (_ Engine, withdraw func() error, err error) {
 	e.Token = rand.Text()
-	raw, err := json.MarshalIndent(e, "", "  ")
-	if err != nil {
+	if err := write(files, dir, e); err != nil {
 		return e, nil, err
 	}
-	path := filepath.Join(dir, fileName)
-	temp := path + ".new"
-	if err := fsys.WriteFile(files, temp, append(raw, '\n'), 0o600); err != nil {
-		return e, nil, fmt.Errorf("announce the engine: %w", err)
-	}
-	if err := files.Rename(temp, path); err != nil {
-		return e, nil, fmt.Errorf("announce the engine: %w", err)
-	}
 	return e, func() error {
-		err := files.Remove(path)
+		err := files.Remove(filepath.Join(dir, fileName))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	}, nil
+}
+
+// Amend replaces what Announce has written and returned by e, which has the token of that.
+func Amend(dir string, e Engine) error { return write(fsys.OS, dir, e) }
+
+func write(files fsys.FS, dir string, e Engine) error {
+	raw, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, fileName)
+	temp := path + ".new"
+	if err := fsys.WriteFile(files, temp, append(raw, '\n'), 0o600); err != nil {
+		return fmt.Errorf("announce the engine: %w", err)
+	}
+	if err := files.Rename(temp, path); err != nil {
+		return fmt.Errorf("announce the engine: %w", err)
+	}
+	return nil
 }
 
 // Read finds the engine of a data directory. That the file is there does not prove that the engine still lives.

@@ -18,8 +18,9 @@ import (
 // door is the listener for clients and what it is known by.
 type door struct {
 	net.Listener
-	exposed bool // others than this machine reach it
-	cert    *certificate
+	exposed bool         // others than this machine reach it
+	cert    *certificate // that of the start; nil without TLS
+	renewal *renewal     // what clients are shown
 	// host is host:port as clients are told it, and hosts are the names beside the loopback's that it goes by.
 	host  string
 	hosts []string
@@ -41,6 +42,7 @@ func openDoor(cfg *Config, dir layout, now time.Time) (_ *door, err error) {
 	}()
 	ip := l.Addr().(*net.TCPAddr).IP
 	a := &cfg.Access
+	var stamps [2]fileStamp
 	switch {
 	case a.TLSGenerate:
 		hosts, err := machineHosts(a.TLSHosts, ip)
@@ -52,6 +54,7 @@ func openDoor(cfg *Config, dir layout, now time.Time) (_ *door, err error) {
 			return nil, err
 		}
 	case a.TLSCert != "":
+		stamps = stampsOf(a.TLSCert, a.TLSKey) // before they are read
 		if d.cert, err = loadCertificate(a.TLSCert, a.TLSKey, now); err != nil {
 			return nil, err
 		}
@@ -60,6 +63,13 @@ func openDoor(cfg *Config, dir layout, now time.Time) (_ *door, err error) {
 	if d.cert != nil {
 		for _, name := range d.cert.tls.Leaf.DNSNames {
 			d.hosts = append(d.hosts, strings.ToLower(name))
+		}
+	}
+	if d.cert != nil {
+		d.renewal = &renewal{certFile: a.TLSCert, keyFile: a.TLSKey, now: time.Now, log: cfg.Logger, cert: d.cert}
+		d.renewal.tried = stamps
+		if host := d.name(ip); d.cert.tls.Leaf.VerifyHostname(host) == nil {
+			d.renewal.names = []string{host}
 		}
 	}
 	if d.exposed {
@@ -146,7 +156,7 @@ func (d *door) newHTTP(s *Server, handler http.Handler) *http.Server {
 		// HTTP/1.1 does for every client there is, and is the smaller thing to show to strangers.
 		h.Protocols = new(http.Protocols)
 		h.Protocols.SetHTTP1(true)
-		h.TLSConfig = &tls.Config{Certificates: []tls.Certificate{d.cert.tls}, MinVersion: tls.VersionTLS12}
+		h.TLSConfig = &tls.Config{GetCertificate: d.renewal.get, MinVersion: tls.VersionTLS12}
 	}
 	return h
 }

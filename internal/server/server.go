@@ -280,6 +280,13 @@ func (s *Server) serve() error {
 	if err != nil {
 		return err
 	}
+	if s.listener.renewal != nil {
+		known := s.announced
+		s.listener.renewal.announce = func(c *certificate) error {
+			known.Certificate = c.fingerprint()
+			return control.Amend(string(s.dir), known)
+		}
+	}
 	if err := s.lock.SetListen(s.listener.Addr().String()); err != nil {
 		return err
 	}
