@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // FS changes files. Errors are those of package os.
@@ -17,8 +18,14 @@ type FS interface {
 	MkdirAll(path string, perm fs.FileMode) error
 	Rename(from, to string) error
 	Remove(path string) error
+	// RemoveAll is os.RemoveAll.
+	RemoveAll(path string) error
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
+	// Do makes an operation that has no method here, by the name it is to be known by.
+	Do(op, path string, fn func() error) error
+	// Wrap makes a File of a file that was opened in another way, below an os.Root say.
+	Wrap(f *os.File) File
 }
 
 // File is an open file.
@@ -60,6 +67,10 @@ func (osFS) MkdirAll(path string, perm fs.FileMode) error  { return os.MkdirAll(
 func (osFS) Rename(from, to string) error                  { return os.Rename(from, to) }
 func (osFS) Remove(path string) error                      { return os.Remove(path) }
 
+func (osFS) RemoveAll(path string) error           { return os.RemoveAll(path) }
+func (osFS) Do(_, _ string, fn func() error) error { return fn() }
+func (osFS) Wrap(f *os.File) File                  { return f }
+
 func (osFS) SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -76,4 +87,31 @@ func WriteFile(fsys FS, path string, content []byte, perm fs.FileMode) error {
 	}
 	_, err = f.Write(content)
 	return errors.Join(err, f.Close())
+}
+
+// Replace makes a file visible whole and durable, in place of what there was under its name. The caller is the only one to
+// do so at a time. An error may come after it took effect.
+func Replace(fsys FS, path string, content []byte, perm fs.FileMode) error {
+	temp := path + ".new"
+	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may have another mode
+		return err
+	}
+	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = fsys.Rename(temp, path)
+	}
+	if err != nil {
+		if rerr := fsys.Remove(temp); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(path))
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"math"
 	"net"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/fsys"
+	"github.com/batchbox/batchbox/internal/fsys/fsystest"
 )
 
 func TestAccessRefused(t *testing.T) {
@@ -58,7 +62,7 @@ func TestGeneratedCertificate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tls")
 	now := time.Now()
 	hosts := []string{"box.test", "192.0.2.7", "::1"}
-	first, err := makeCertificate(dir, hosts, now)
+	first, err := makeCertificate(fsys.OS, dir, hosts, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +93,7 @@ func TestGeneratedCertificate(t *testing.T) {
 
 	makeAgain := func(hosts []string, now time.Time) *certificate {
 		t.Helper()
-		c, err := makeCertificate(dir, hosts, now)
+		c, err := makeCertificate(fsys.OS, dir, hosts, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +120,50 @@ func TestGeneratedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	makeAgain(hosts, now)
+}
+
+// TestCertificateFaults fails each operation on files: the engine does not start, or its clients find the authority of the
+// certificate it shows; the next start succeeds, and clients that trust what the first good one gave them go on to.
+func TestCertificateFaults(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	fsystest.Sweep(t, func(t *testing.T, files *fsystest.FS) {
+		dir := filepath.Join(t.TempDir(), "tls")
+		start := func(files fsys.FS) (*certificate, error) {
+			t.Helper()
+			c, err := makeCertificate(files, dir, []string{"box.test"}, now)
+			if err != nil {
+				if !errors.Is(err, fsystest.Err) || !strings.Contains(err.Error(), dir) {
+					t.Errorf("%v, want the error and the file", err)
+				}
+				return nil, err
+			}
+			text, err := os.ReadFile(c.ca)
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots := x509.NewCertPool()
+			roots.AppendCertsFromPEM(text)
+			if _, err := c.tls.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "box.test"}); err != nil {
+				t.Errorf("a client that trusts ca.pem does not take the certificate: %v", err)
+			}
+			return c, nil
+		}
+		c, err := start(files)
+		if err != nil {
+			if c, err = start(files); err != nil {
+				t.Fatalf("started again: %v", err)
+			}
+		}
+		if again, err := start(fsys.OS); err != nil || again.fingerprint() != c.fingerprint() {
+			t.Errorf("at the next start the certificate is another one: %v", err)
+		}
+		for _, name := range []string{"server.pem", "ca.pem"} {
+			if _, err := os.Stat(filepath.Join(dir, name+".new")); err == nil {
+				t.Errorf("%s.new is left", name)
+			}
+		}
+	})
 }
 
 func TestOwnCertificate(t *testing.T) {

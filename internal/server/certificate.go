@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 // certificate is what the listener shows its clients.
@@ -65,8 +67,8 @@ const (
 // makeCertificate finds the certificate of a directory, or makes one if there is none, if it ends soon or lacks one of
 // hosts. It is signed by an authority whose key is thrown away at once: nobody can make another that its clients would
 // trust. The directory then holds ca.pem, for the clients, and server.pem with certificate and key.
-func makeCertificate(dir string, hosts []string, now time.Time) (*certificate, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func makeCertificate(files fsys.FS, dir string, hosts []string, now time.Time) (*certificate, error) {
+	if err := files.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("TLS certificate: %w", err)
 	}
 	file, ca := filepath.Join(dir, "server.pem"), filepath.Join(dir, "ca.pem")
@@ -79,7 +81,7 @@ func makeCertificate(dir string, hosts []string, now time.Time) (*certificate, e
 		if text, err = generate(hosts, now); err != nil {
 			return nil, fmt.Errorf("make a TLS certificate: %w", err)
 		}
-		if err := replaceFile(file, text, 0o600); err != nil {
+		if err := fsys.Replace(files, file, text, 0o600); err != nil {
 			return nil, fmt.Errorf("TLS certificate: %w", err)
 		}
 		if pair, authority, ok = readGenerated(text); !ok {
@@ -87,7 +89,7 @@ func makeCertificate(dir string, hosts []string, now time.Time) (*certificate, e
 		}
 	}
 	if have, err := os.ReadFile(ca); err != nil || !bytes.Equal(have, authority) {
-		if err := replaceFile(ca, authority, 0o644); err != nil {
+		if err := fsys.Replace(files, ca, authority, 0o644); err != nil {
 			return nil, fmt.Errorf("TLS certificate: %w", err)
 		}
 	}
@@ -159,18 +161,6 @@ func generate(hosts []string, now time.Time) ([]byte, error) {
 		text = append(text, pem.EncodeToMemory(&b)...)
 	}
 	return text, nil
-}
-
-// replaceFile makes a file visible whole.
-func replaceFile(path string, text []byte, mode os.FileMode) error {
-	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.WriteFile(temp, text, mode); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
 }
 
 // machineHosts are the names and addresses of this machine, as far as it knows them: extra first, then its own name, the

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/batchbox/batchbox/internal/control"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/registry"
 )
 
@@ -49,7 +50,7 @@ func openDoor(cfg *Config, dir layout, now time.Time) (_ *door, err error) {
 		if err != nil {
 			return nil, err
 		}
-		d.cert, err = makeCertificate(dir.tls(), hosts, now)
+		d.cert, err = makeCertificate(fsys.OS, dir.tls(), hosts, now)
 		if err != nil {
 			return nil, err
 		}

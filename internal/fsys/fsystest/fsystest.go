@@ -128,6 +128,17 @@ func (f *FS) Remove(path string) error {
 	return f.do("remove", path, func() error { return fsys.OS.Remove(path) })
 }
 
+// RemoveAll implements fsys.FS.
+func (f *FS) RemoveAll(path string) error {
+	return f.do("remove-all", path, func() error { return fsys.OS.RemoveAll(path) })
+}
+
+// Do implements fsys.FS.
+func (f *FS) Do(op, path string, fn func() error) error { return f.do(op, path, fn) }
+
+// Wrap implements fsys.FS.
+func (f *FS) Wrap(opened *os.File) fsys.File { return &file{opened, f} }
+
 // SyncDir implements fsys.FS.
 func (f *FS) SyncDir(dir string) error {
 	return f.do("sync-dir", dir, func() error { return fsys.OS.SyncDir(dir) })
