@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
@@ -23,6 +24,7 @@ import (
 // when its images have been pushed.
 type Archive struct {
 	Images []Archived
+	files  fsys.FS
 	tmp    string // "" or a directory to be removed
 }
 
@@ -39,24 +41,24 @@ func (a *Archive) Close() error {
 	if a.tmp == "" {
 		return nil
 	}
-	return removeTree(a.tmp)
+	return removeTree(a.files, a.tmp)
 }
 
 // OpenArchive reads what images an archive has. A tar may be gzipped.
 func OpenArchive(ctx context.Context, file string) (*Archive, error) {
-	a, err := openArchive(ctx, file)
+	a, err := openArchive(ctx, fsys.OS, file)
 	if err != nil {
 		return nil, fmt.Errorf("reading images from %s: %w", file, err)
 	}
 	return a, nil
 }
 
-func openArchive(ctx context.Context, file string) (*Archive, error) {
+func openArchive(ctx context.Context, files fsys.FS, file string) (*Archive, error) {
 	fi, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
-	a := new(Archive)
+	a := &Archive{files: files}
 	if fi.IsDir() {
 		return a, a.addLayout(file)
 	}
@@ -67,10 +69,10 @@ func openArchive(ctx context.Context, file string) (*Archive, error) {
 	if docker {
 		return a, a.addDockerSave(file)
 	}
-	if a.tmp, err = os.MkdirTemp("", "batchbox-archive-"); err != nil {
+	if a.tmp, err = files.MkdirTemp("", "batchbox-archive-"); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(unpackArchive(ctx, file, a.tmp), a.addLayout(a.tmp)); err != nil {
+	if err := errors.Join(unpackArchive(ctx, files, file, a.tmp), a.addLayout(a.tmp)); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
@@ -161,13 +163,13 @@ func (a *Archive) addDockerSave(file string) error {
 }
 
 // unpackArchive unpacks the tar of an OCI layout.
-func unpackArchive(ctx context.Context, file, dir string) error {
+func unpackArchive(ctx context.Context, files fsys.FS, file, dir string) error {
 	rc, err := openTar(file)
 	if err != nil {
 		return err
 	}
 	defer rc.Close()
-	u := &unpacker{form: runtime.RootfsFlat, limits: Limits{}.withDefaults()}
+	u := &unpacker{files: files, form: runtime.RootfsFlat, limits: Limits{}.withDefaults()}
 	if u.root, err = os.OpenRoot(dir); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ type Options struct {
 	Rootless bool
 	// Now is the clock (time.Now).
 	Now func() time.Time
-	// Files is where files are changed (fsys.OS), but for what images unpack to.
+	// Files is where files are changed (fsys.OS).
 	Files fsys.FS
 	// Log (slog.Default) is told of pulls and removals.
 	Log *slog.Logger
@@ -201,7 +201,7 @@ func Open(opts Options) (*Cache, error) {
 		pins:    map[string]int{},
 	}
 	// What a crash left in tmp/ may be a directory without write permission.
-	if err := removeTree(filepath.Join(opts.Dir, "tmp")); err != nil {
+	if err := removeTree(opts.Files, filepath.Join(opts.Dir, "tmp")); err != nil {
 		return nil, fmt.Errorf("opening the image cache: %w", err)
 	}
 	for _, d := range []string{"images", "flat", "layers", "archives", "tags", "tmp"} {
@@ -311,7 +311,8 @@ func (c *Cache) noteUse(e *entry, behind time.Duration) error {
 	if e.used.Sub(e.noted) <= behind {
 		return nil
 	}
-	if err := os.Chtimes(c.recordFile(e.rec.Digest), e.used, e.used); err != nil {
+	file := c.recordFile(e.rec.Digest)
+	if err := c.opts.Files.Do("chtimes", file, func() error { return os.Chtimes(file, e.used, e.used) }); err != nil {
 		return err
 	}
 	e.noted = e.used
@@ -457,18 +458,18 @@ func writeFile(files fsys.FS, tmp, name string, b []byte) error {
 }
 
 // removeTree removes a directory, also where directories in it forbid that to their owner. One that is not there is fine.
-func removeTree(dir string) error {
-	err := os.RemoveAll(dir)
+func removeTree(files fsys.FS, dir string) error {
+	err := files.RemoveAll(dir)
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	werr := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if d != nil && d.IsDir() {
-			return os.Chmod(p, 0o700)
+			return files.Do("chmod", p, func() error { return os.Chmod(p, 0o700) })
 		}
 		return err
 	})
-	if err := os.RemoveAll(dir); err != nil {
+	if err := files.RemoveAll(dir); err != nil {
 		return errors.Join(err, werr)
 	}
 	return nil

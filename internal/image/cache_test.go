@@ -28,6 +28,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/registry"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/testenv"
@@ -649,7 +650,7 @@ func TestOpenAfterCrash(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(b.opts.Dir, "images", strings.Repeat("0", 64)+".json"), []byte("{"), 0o600))
 	check(t, os.MkdirAll(filepath.Join(b.opts.Dir, "flat", strings.Repeat("1", 64)), 0o700))
 	// The files of a record are gone.
-	check(t, removeTree(b.flatDir(digest)))
+	check(t, removeTree(fsys.OS, b.flatDir(digest)))
 	b.reopen()
 	if p := b.prepare("app", runtime.RootfsFlat); read(t, p.Rootfs+"/f") != "1" {
 		t.Errorf("%+v", p)

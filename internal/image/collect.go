@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +31,7 @@ func (c *Cache) Collect(ctx context.Context, maxBytes int64, inUse func(digest s
 			// The rest is in tmp/ and goes with the next Open.
 			return result, errors.Join(err, ctx.Err())
 		}
-		if rerr := removeTree(dir); rerr != nil {
+		if rerr := removeTree(c.opts.Files, dir); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
 	}
@@ -66,7 +67,8 @@ func (c *Cache) detach(maxBytes int64, inUse func(string) bool) (moved []string,
 		if total <= maxBytes {
 			break
 		}
-		if rerr := os.Remove(c.recordFile(e.rec.Digest)); rerr != nil {
+		// An earlier try may have removed it and been told that it had not.
+		if rerr := c.opts.Files.Remove(c.recordFile(e.rec.Digest)); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 			continue
 		}
@@ -125,9 +127,9 @@ func (c *Cache) moveOrphans() (moved []string, err error) {
 			if named[dir] || c.pins[dir] > 0 {
 				continue
 			}
-			to, terr := os.MkdirTemp(filepath.Join(c.opts.Dir, "tmp"), "gone-")
+			to, terr := c.opts.Files.MkdirTemp(filepath.Join(c.opts.Dir, "tmp"), "gone-")
 			if terr == nil {
-				terr = os.Rename(filepath.Join(c.opts.Dir, kind, d.Name()), filepath.Join(to, d.Name()))
+				terr = c.opts.Files.Rename(filepath.Join(c.opts.Dir, kind, d.Name()), filepath.Join(to, d.Name()))
 			}
 			if err = errors.Join(err, terr); terr == nil {
 				moved = append(moved, to)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/registry"
 )
 
@@ -53,11 +53,12 @@ func (c *Cache) askDaemon(ctx context.Context, ref string, refusal error) *known
 // content's own mark.
 type daemonContents struct {
 	daemon  Daemon
+	files   fsys.FS
 	id, tmp string
 	limit   int64
 
 	mu    sync.Mutex
-	file  *os.File
+	file  fsys.File
 	raw   []byte // manifest
 	blobs map[string]section
 	err   error
@@ -90,7 +91,7 @@ func (d *daemonContents) Close() error {
 	if d.file == nil {
 		return nil
 	}
-	return errors.Join(d.file.Close(), os.Remove(d.file.Name()))
+	return errors.Join(d.file.Close(), d.files.Remove(d.file.Name()))
 }
 
 func (d *daemonContents) open(ctx context.Context) error {
@@ -106,7 +107,7 @@ func (d *daemonContents) open(ctx context.Context) error {
 
 // save has the daemon write the image to a file, and finds its parts in there.
 func (d *daemonContents) save(ctx context.Context) (err error) {
-	if d.file, err = os.CreateTemp(d.tmp, "saved-"); err != nil {
+	if d.file, err = d.files.CreateTemp(d.tmp, "saved-"); err != nil {
 		return err
 	}
 	stream, err := d.daemon.Save(ctx, d.id)
@@ -142,7 +143,7 @@ func (d *daemonContents) save(ctx context.Context) (err error) {
 }
 
 // index finds the files in a tar, links followed.
-func index(f *os.File) (map[string]section, error) {
+func index(f io.ReadSeeker) (map[string]section, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
@@ -220,5 +221,5 @@ func (d *daemonContents) describe(entries map[string]section, configName string,
 
 // fromDaemon is where the contents of a daemon's image come from.
 func (c *Cache) fromDaemon(id string) *daemonContents {
-	return &daemonContents{daemon: c.opts.Daemon, id: id, tmp: filepath.Join(c.opts.Dir, "tmp"), limit: c.opts.Limits.Bytes}
+	return &daemonContents{daemon: c.opts.Daemon, files: c.opts.Files, id: id, tmp: filepath.Join(c.opts.Dir, "tmp"), limit: c.opts.Limits.Bytes}
 }

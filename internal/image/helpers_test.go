@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/registry"
 	"github.com/batchbox/batchbox/internal/registry/registrytest"
 	"github.com/batchbox/batchbox/internal/runtime"
@@ -170,7 +171,7 @@ func newBench(t testing.TB, change ...func(*Options)) *bench {
 	b.reopen()
 	t.Cleanup(func() {
 		check(t, b.Close())
-		check(t, removeTree(b.opts.Dir)) // the test's own clean-up stumbles over read-only directories
+		check(t, removeTree(fsys.OS, b.opts.Dir)) // the test's own clean-up stumbles over read-only directories
 	})
 	return b
 }

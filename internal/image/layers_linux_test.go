@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/testenv"
 )
@@ -25,7 +26,7 @@ func stack(t testing.TB, rootful bool, layers ...[]byte) []string {
 	for i, l := range layers {
 		dir := filepath.Join(t.TempDir(), "layer")
 		check(t, os.Mkdir(dir, 0o700))
-		u := &unpacker{form: runtime.RootfsLayers, limits: Limits{}.withDefaults(), lower: roots, chown: rootful, whiteouts: userWhiteouts}
+		u := &unpacker{files: fsys.OS, form: runtime.RootfsLayers, limits: Limits{}.withDefaults(), lower: roots, chown: rootful, whiteouts: userWhiteouts}
 		if rootful {
 			u.whiteouts = trustedWhiteouts
 		}
@@ -37,7 +38,7 @@ func stack(t testing.TB, rootful bool, layers ...[]byte) []string {
 		}
 		roots = append([]*os.Root{u.root}, roots...)
 		dirs = append(dirs, dir)
-		t.Cleanup(func() { check(t, removeTree(dir)) })
+		t.Cleanup(func() { check(t, removeTree(fsys.OS, dir)) })
 	}
 	return dirs
 }

@@ -198,7 +198,7 @@ func (c *Cache) fetch(ctx context.Context, from contents, digest string, req Req
 // pinned until unpin, which is never nil.
 func (c *Cache) unpackFlat(ctx context.Context, from contents, digest string, img *opened) (put func(*record), unpin func(), err error) {
 	unpin = c.pin(c.flatDir(digest))
-	u := &unpacker{form: runtime.RootfsFlat, limits: c.opts.Limits}
+	u := &unpacker{files: c.opts.Files, form: runtime.RootfsFlat, limits: c.opts.Limits}
 	err = c.unpackInto(c.flatDir(digest), u, func() error {
 		for i, d := range img.manifest.Layers {
 			if err := unpackLayer(ctx, u, from, d, img.config.RootFS.DiffIDs[i]); err != nil {
@@ -280,7 +280,7 @@ func (c *Cache) unpackOne(ctx context.Context, from contents, chains []string, d
 	if done, ok := readUnpacked(dir); ok {
 		return done, nil
 	}
-	u := &unpacker{form: runtime.RootfsLayers, limits: left, chown: c.rootful, whiteouts: userWhiteouts}
+	u := &unpacker{files: c.opts.Files, form: runtime.RootfsLayers, limits: left, chown: c.rootful, whiteouts: userWhiteouts}
 	if c.rootful {
 		u.whiteouts = trustedWhiteouts
 	}
@@ -324,24 +324,25 @@ func (c *Cache) unpackInto(dir string, u *unpacker, fill func() error) (err erro
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removeTree(tmp))
+			err = errors.Join(err, removeTree(c.opts.Files, tmp))
 		}
 	}()
 	if u.root, err = os.OpenRoot(tmp); err != nil {
 		return err
 	}
-	err = u.begin()
-	if err == nil {
+	if err = u.begin(); err != nil {
+		err = fmt.Errorf("unpacking into %s: %w", tmp, err)
+	} else {
 		err = fill()
 	}
 	if err = errors.Join(err, u.root.Close()); err != nil {
 		return err
 	}
-	if err := syncTree(tmp); err != nil {
+	if err := c.opts.Files.Do("sync-tree", tmp, func() error { return syncTree(tmp) }); err != nil {
 		return err
 	}
 	// A directory that no record names is what a crash left, of no use to anybody.
-	if err := removeTree(dir); err != nil {
+	if err := removeTree(c.opts.Files, dir); err != nil {
 		return err
 	}
 	if err := c.opts.Files.Rename(tmp, dir); err != nil {

@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
@@ -28,7 +28,7 @@ func (c *Cache) saveArchive(ctx context.Context, from contents, digest string, i
 		return nil, unpin, err
 	}
 	ref := runtime.Image{Digest: digest}
-	size, err := writeArchive(ctx, f, from, img, ref.ArchiveName(), filepath.Join(c.opts.Dir, "tmp"), c.opts.Limits.Bytes)
+	size, err := writeArchive(ctx, c.opts.Files, f, from, img, ref.ArchiveName(), filepath.Join(c.opts.Dir, "tmp"), c.opts.Limits.Bytes)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -42,7 +42,7 @@ func (c *Cache) saveArchive(ctx context.Context, from contents, digest string, i
 }
 
 // writeArchive writes an image under a name, with at most limit bytes of layers. tmp is for layers that have to be rewritten.
-func writeArchive(ctx context.Context, f io.Writer, from contents, img *opened, name, tmp string, limit int64) (size int64, err error) {
+func writeArchive(ctx context.Context, files fsys.FS, f io.Writer, from contents, img *opened, name, tmp string, limit int64) (size int64, err error) {
 	out := bufio.NewWriterSize(f, 1<<20)
 	counted := &countingWriter{w: out}
 	w := tar.NewWriter(counted)
@@ -65,7 +65,7 @@ func writeArchive(ctx context.Context, f io.Writer, from contents, img *opened, 
 		if limit -= d.Size; limit < 0 {
 			return 0, &pullError{text: fmt.Sprintf("%sfailed to copy: the image's layers are larger than allowed", pullRetried)}
 		}
-		if err := saveLayer(ctx, from, d, tmp, func(size int64, r io.Reader) error { return entry(name, size, r) }); err != nil {
+		if err := saveLayer(ctx, files, from, d, tmp, func(size int64, r io.Reader) error { return entry(name, size, r) }); err != nil {
 			return 0, &pullError{pullRetried + "failed to copy layer " + d.Digest.String() + ": " + err.Error(), err}
 		}
 	}
@@ -87,7 +87,7 @@ func writeArchive(ctx context.Context, f io.Writer, from contents, img *opened, 
 }
 
 // saveLayer gives a layer to entry. Docker before 23.0 does not know zstd.
-func saveLayer(ctx context.Context, from contents, d v1.Descriptor, tmp string, entry func(size int64, r io.Reader) error) (err error) {
+func saveLayer(ctx context.Context, files fsys.FS, from contents, d v1.Descriptor, tmp string, entry func(size int64, r io.Reader) error) (err error) {
 	rc, err := from.blob(ctx, d.Digest.String())
 	if err != nil {
 		return err
@@ -101,11 +101,11 @@ func saveLayer(ctx context.Context, from contents, d v1.Descriptor, tmp string, 
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(tmp, "layer-")
+	f, err := files.CreateTemp(tmp, "layer-")
 	if err != nil {
 		return errors.Join(err, plain.Close())
 	}
-	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	defer func() { err = errors.Join(err, f.Close(), files.Remove(f.Name())) }()
 	size, err := io.Copy(f, plain)
 	if err = errors.Join(err, plain.Close()); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
@@ -59,6 +60,7 @@ const (
 //
 // Devices are left out in both: a runtime makes its own /dev, and a device 0:0 in a layer would be a whiteout.
 type unpacker struct {
+	files  fsys.FS
 	root   *os.Root
 	form   runtime.RootfsForm
 	limits Limits
@@ -98,7 +100,7 @@ func (e *badEntry) Error() string { return fmt.Sprintf("entry %q %s", e.name, e.
 // begin makes the root what it is if no layer has an entry for it: like the one below, else 0755.
 func (u *unpacker) begin() error {
 	if len(u.lower) == 0 {
-		return u.root.Chmod(".", 0o755)
+		return u.chmod(".", 0o755)
 	}
 	return u.like(u.lower[0], ".")
 }
@@ -245,22 +247,22 @@ func (u *unpacker) create(h *tar.Header, p string, r io.Reader) error {
 		u.dirs[p] = h
 		return nil
 	case tar.TypeReg, tar.TypeGNUSparse:
-		return u.file(h, in, base, r)
+		return u.file(h, in, p, base, r)
 	case tar.TypeSymlink:
 		if len(h.Linkname) > maxPath {
 			return &badEntry{h.Name, "is a link with too long a target"}
 		}
-		if err := in.Symlink(h.Linkname, base); err != nil {
+		if err := u.files.Do("symlink", p, func() error { return in.Symlink(h.Linkname, base) }); err != nil {
 			return err
 		}
 		if u.chown {
-			return in.Lchown(base, h.Uid, h.Gid)
+			return u.files.Do("chown", p, func() error { return in.Lchown(base, h.Uid, h.Gid) })
 		}
 		return nil
 	case tar.TypeLink:
 		return u.link(h, p)
 	case tar.TypeFifo:
-		if err := u.at(p, mkfifo); err != nil {
+		if err := u.at("mkfifo", p, mkfifo); err != nil {
 			return err
 		}
 		return u.finish(h, p)
@@ -298,16 +300,29 @@ func (u *unpacker) leave() error {
 // remove takes away what an earlier entry or layer put at p.
 func (u *unpacker) remove(p string) error {
 	clear(u.real)
-	return errors.Join(u.leave(), u.root.RemoveAll(p))
+	return errors.Join(u.leave(), u.files.Do("remove-all", p, func() error { return u.root.RemoveAll(p) }))
+}
+
+func (u *unpacker) chmod(p string, mode fs.FileMode) error {
+	return u.files.Do("chmod", p, func() error { return u.root.Chmod(p, mode) })
+}
+
+func (u *unpacker) lchown(p string, uid, gid int) error {
+	return u.files.Do("chown", p, func() error { return u.root.Lchown(p, uid, gid) })
+}
+
+// opaque hides from a directory what it has in lower layers.
+func (u *unpacker) opaque(p string) error {
+	return u.files.Do("opaque", p, func() error { return setOpaque(u.root, p, u.whiteouts) })
 }
 
 // mkdir makes a directory, opaque if a whiteout stood there.
 func (u *unpacker) mkdir(p string) error {
-	if err := u.root.Mkdir(p, 0o700); err != nil {
+	if err := u.files.Do("mkdir", p, func() error { return u.root.Mkdir(p, 0o700) }); err != nil {
 		return err
 	}
 	if u.hidden[p] {
-		return setOpaque(u.root, p, u.whiteouts)
+		return u.opaque(p)
 	}
 	return nil
 }
@@ -341,7 +356,7 @@ func (u *unpacker) makeParent(p string, fi fs.FileInfo) error {
 			return u.like(l, p)
 		}
 	}
-	return u.root.Chmod(p, 0o755)
+	return u.chmod(p, 0o755)
 }
 
 // like gives a directory the owner and mode it has in a lower layer.
@@ -351,11 +366,11 @@ func (u *unpacker) like(lower *os.Root, p string) error {
 		return err
 	}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok && u.chown {
-		if err := u.root.Lchown(p, int(st.Uid), int(st.Gid)); err != nil {
+		if err := u.lchown(p, int(st.Uid), int(st.Gid)); err != nil {
 			return err
 		}
 	}
-	return u.root.Chmod(p, fi.Mode()&modeBits)
+	return u.chmod(p, fi.Mode()&modeBits)
 }
 
 // walk resolves a path inside a root to one without links, component by component: a link leads to where it would for a
@@ -408,25 +423,32 @@ func walk(p string, lstat func(string) (fs.FileInfo, error), readlink func(strin
 	return at, nil
 }
 
-func (u *unpacker) file(h *tar.Header, in *os.Root, base string, r io.Reader) error {
-	f, err := in.OpenFile(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
+func (u *unpacker) file(h *tar.Header, in *os.Root, p, base string, r io.Reader) error {
+	var f *os.File
+	err := u.files.Do("open", p, func() (err error) {
+		f, err = in.OpenFile(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		return err
+	})
+	if f == nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	w := u.files.Wrap(f)
+	if err == nil {
+		_, err = io.Copy(w, r)
+	}
 	if err == nil && u.chown {
-		err = f.Chown(h.Uid, h.Gid)
+		err = u.files.Do("chown", p, func() error { return f.Chown(h.Uid, h.Gid) })
 	}
 	if err == nil && u.form == runtime.RootfsLayers {
-		err = setXattrs(f, h)
+		err = u.files.Do("xattr", p, func() error { return setXattrs(f, h) })
 	}
-	if err == nil {
-		err = f.Chmod(u.mode(h)) // after the change of owner, which drops set-user-id bits
+	if err == nil { // after the change of owner, which drops set-user-id bits
+		err = u.files.Do("chmod", p, func() error { return f.Chmod(u.mode(h)) })
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, w.Close()); err != nil {
 		return err
 	}
-	return in.Chtimes(base, time.Time{}, modTime(h))
+	return u.files.Do("chtimes", p, func() error { return in.Chtimes(base, time.Time{}, modTime(h)) })
 }
 
 // modTime is an entry's time, if it is one that file systems can have.
@@ -455,14 +477,14 @@ func (u *unpacker) mode(h *tar.Header) fs.FileMode {
 // finish gives an entry that is no regular file its owner, mode and time.
 func (u *unpacker) finish(h *tar.Header, p string) error {
 	if u.chown {
-		if err := u.root.Lchown(p, h.Uid, h.Gid); err != nil {
+		if err := u.lchown(p, h.Uid, h.Gid); err != nil {
 			return err
 		}
 	}
-	if err := u.root.Chmod(p, u.mode(h)); err != nil {
+	if err := u.chmod(p, u.mode(h)); err != nil {
 		return err
 	}
-	return u.root.Chtimes(p, time.Time{}, modTime(h))
+	return u.files.Do("chtimes", p, func() error { return u.root.Chtimes(p, time.Time{}, modTime(h)) })
 }
 
 // finishDirs gives directories what their entries say, the deepest first.
@@ -508,7 +530,7 @@ func (u *unpacker) link(h *tar.Header, p string) error {
 					return &badEntry{h.Name, fmt.Sprintf("is a hard link to %q, which is no file", h.Linkname)}
 				}
 				if i == 0 {
-					return u.root.Link(real, p)
+					return u.files.Do("link", p, func() error { return u.root.Link(real, p) })
 				}
 				return u.copyUp(root, real, fi, p)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
@@ -25,7 +26,7 @@ func flat(t testing.TB, limits Limits, layers ...[]byte) (string, error) {
 	check(t, os.WriteFile(filepath.Join(dir, "secret"), []byte("secret"), 0o600))
 	root := filepath.Join(dir, "root")
 	check(t, os.Mkdir(root, 0o700))
-	u := &unpacker{form: runtime.RootfsFlat, limits: limits.withDefaults()}
+	u := &unpacker{files: fsys.OS, form: runtime.RootfsFlat, limits: limits.withDefaults()}
 	u.root = must(os.OpenRoot(root))(t)
 	defer u.root.Close()
 	check(t, u.begin())
@@ -210,7 +211,7 @@ func TestUnpackRefuses(t *testing.T) {
 	})
 	t.Run("a stream without end", func(t *testing.T) {
 		t.Parallel()
-		u := &unpacker{form: runtime.RootfsFlat, limits: Limits{Bytes: 1 << 20, Entries: 10}, root: must(os.OpenRoot(t.TempDir()))(t)}
+		u := &unpacker{files: fsys.OS, form: runtime.RootfsFlat, limits: Limits{Bytes: 1 << 20, Entries: 10}, root: must(os.OpenRoot(t.TempDir()))(t)}
 		defer u.root.Close()
 		if err := u.layer(t.Context(), zeros{}); err == nil || !strings.Contains(err.Error(), "longer than its content may be") {
 			t.Errorf("got %v", err)
@@ -218,7 +219,7 @@ func TestUnpackRefuses(t *testing.T) {
 	})
 	t.Run("a cancelled pull", func(t *testing.T) {
 		t.Parallel()
-		u := &unpacker{form: runtime.RootfsFlat, limits: Limits{}.withDefaults(), root: must(os.OpenRoot(t.TempDir()))(t)}
+		u := &unpacker{files: fsys.OS, form: runtime.RootfsFlat, limits: Limits{}.withDefaults(), root: must(os.OpenRoot(t.TempDir()))(t)}
 		defer u.root.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -268,6 +269,6 @@ func FuzzUnpack(f *testing.F) {
 	f.Add(tarOf(f, dirOf("d"), entryOf{Name: "d", Link: "..", Type: tar.TypeSymlink}, entryOf{Name: "d/f", Type: tar.TypeFifo}))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		root, _ := flat(t, Limits{Bytes: 1 << 20, Entries: 200}, raw, raw)
-		_ = removeTree(root)
+		_ = removeTree(fsys.OS, root)
 	})
 }

@@ -36,7 +36,7 @@ const (
 func (u *unpacker) whiteout(dir, base string) error {
 	if base == opaqueMarker {
 		if u.form == runtime.RootfsLayers {
-			return setOpaque(u.root, dir, u.whiteouts)
+			return u.opaque(dir)
 		}
 		return u.hideLower(dir)
 	}
@@ -63,12 +63,12 @@ func (u *unpacker) whiteout(dir, base string) error {
 	case u.form == runtime.RootfsFlat:
 		return nil
 	case there && fi.IsDir():
-		return setOpaque(u.root, p, u.whiteouts)
+		return u.opaque(p)
 	case there:
 		return nil // hidden twice
 	}
 	u.hidden[p] = true
-	return u.at(p, mkWhiteout)
+	return u.at("whiteout", p, mkWhiteout)
 }
 
 // hideLower removes from a directory what earlier layers put there.
@@ -107,11 +107,11 @@ func (u *unpacker) hideLower(dir string) error {
 }
 
 // at calls make with the open parent directory of p and p's last component.
-func (u *unpacker) at(p string, make func(dir *os.File, name string) error) error {
+func (u *unpacker) at(op, p string, make func(dir *os.File, name string) error) error {
 	dir, base := path.Split(p)
 	d, err := u.root.Open(path.Clean(dir))
 	if err != nil {
 		return err
 	}
-	return errors.Join(make(d, base), d.Close())
+	return errors.Join(u.files.Do(op, p, func() error { return make(d, base) }), d.Close())
 }

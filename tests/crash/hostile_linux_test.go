@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/logstore"
 )
 
 // TestHostile: jobs that do harm end where their limits are, and neither the engine nor their neighbours notice. What loads
@@ -88,10 +90,13 @@ func hostile(t *testing.T, runtime string) {
 	if got := r.lines(j.Attempts[0].Container.LogStreamName); len(got) != 1 || got[0] != "left" {
 		t.Errorf("what leaves a daemon has the log %q", got)
 	}
+	// On a quarter of a processor, beside the others.
+	r.awaitFor(patience+time.Duration(flood>>20)*200*time.Millisecond, oneLine, "final", (*job).final)
 	j = succeeds(oneLine, "what writes one long line")
-	written := 0
-	for _, line := range r.lines(j.Attempts[0].Container.LogStreamName) {
-		written += len(line)
+	written, longest := 0, 0
+	r.eachLine(j.Attempts[0].Container.LogStreamName, func(line string) { written, longest = written+len(line), max(longest, len(line)) })
+	if longest > logstore.MaxEventBytes {
+		t.Errorf("an event of its log has %d bytes, want at most %d", longest, logstore.MaxEventBytes)
 	}
 	if written != flood {
 		t.Errorf("of a line of %d bytes %d are in the log", flood, written)

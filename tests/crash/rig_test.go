@@ -457,6 +457,11 @@ const patience = testenv.Patience
 // await polls a job until want says that it is as it should be.
 func (r *rig) await(id string, what string, want func(*job) bool) job {
 	r.Helper()
+	return r.awaitFor(patience, id, what, want)
+}
+
+func (r *rig) awaitFor(patience time.Duration, id, what string, want func(*job) bool) job {
+	r.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		jobs, err := r.describe(id)
@@ -480,9 +485,15 @@ func (r *rig) finish(id string) job {
 }
 
 // lines are the messages of a log stream, all of them.
-func (r *rig) lines(stream string) []string {
+func (r *rig) lines(stream string) (messages []string) {
 	r.Helper()
-	var messages []string
+	r.eachLine(stream, func(message string) { messages = append(messages, message) })
+	return messages
+}
+
+// eachLine reads a log stream page by page.
+func (r *rig) eachLine(stream string, do func(message string)) {
+	r.Helper()
 	in := object{"logGroupName": "/aws/batch/job", "logStreamName": stream, "startFromHead": true}
 	for {
 		var out struct {
@@ -492,15 +503,15 @@ func (r *rig) lines(stream string) []string {
 		if err := r.call("GetLogEvents", in, &out); err != nil {
 			var no *refused
 			if errors.As(err, &no) && strings.Contains(no.body, "ResourceNotFound") {
-				return nil // the stream comes with the container
+				return // the stream comes with the container
 			}
 			r.Fatalf("log stream %s: %v", stream, err)
 		}
 		if out.NextForwardToken == in["nextToken"] {
-			return messages
+			return
 		}
 		for _, e := range out.Events {
-			messages = append(messages, e.Message)
+			do(e.Message)
 		}
 		in["nextToken"] = out.NextForwardToken
 	}
