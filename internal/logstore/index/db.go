@@ -14,6 +14,7 @@ import (
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/store"
 )
 
@@ -72,7 +73,7 @@ const maxReaders = 4
 
 // openDatabase opens the index in dir, making it if it is not there. fresh says that it has to be filled from the
 // beginning: it was not there, is of another version or can't be read.
-func openDatabase(ctx context.Context, dir string, ephemeral bool) (db *database, fresh bool, err error) {
+func openDatabase(ctx context.Context, files fsys.FS, dir string, ephemeral bool) (db *database, fresh bool, err error) {
 	file := filepath.Join(dir, indexFile)
 	db, version, err := tryDatabase(ctx, file, ephemeral)
 	if err == nil && version == schemaVersion {
@@ -86,7 +87,7 @@ func openDatabase(ctx context.Context, dir string, ephemeral bool) (db *database
 			return nil, false, err
 		}
 	}
-	if err := removeDatabase(dir); err != nil {
+	if err := removeDatabase(files, dir); err != nil {
 		return nil, false, err
 	}
 	if db, _, err = tryDatabase(ctx, file, ephemeral); err != nil {
@@ -119,9 +120,9 @@ func tryDatabase(ctx context.Context, file string, ephemeral bool) (*database, i
 	return db, version, nil
 }
 
-func removeDatabase(dir string) error {
+func removeDatabase(files fsys.FS, dir string) error {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(filepath.Join(dir, indexFile+suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := files.Remove(filepath.Join(dir, indexFile+suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("log index: %w", err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/store/memory"
 )
@@ -47,7 +48,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 			"power cut":       m.powerCut,
 			"reopen":          func(*rapid.T) { m.reopen() },
 			"reindex":         func(*rapid.T) { m.check(m.Reindex(t.Context())); m.mixed() },
-			"index lost":      func(*rapid.T) { m.check(m.Store.Close()); m.check(removeDatabase(m.dir)); m.open(); m.mixed() },
+			"index lost":      func(*rapid.T) { m.check(m.Store.Close()); m.check(removeDatabase(fsys.OS, m.dir)); m.open(); m.mixed() },
 			"poll": func(rt *rapid.T) {
 				m.streams[rapid.SampledFrom([]string{"a", "b", "c", "m"}).Draw(rt, "stream")].poller.poll()
 			},

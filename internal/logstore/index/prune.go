@@ -42,6 +42,9 @@ func (s *Store) Prune(ctx context.Context, opts PruneOptions) (pruned Pruned, er
 	if err := s.index(ctx); err != nil {
 		return pruned, err
 	}
+	// A file that can not be removed keeps none of the others.
+	stuck := s.removeDropped()
+	defer func() { err = errors.Join(err, stuck) }()
 	if err := s.expire(); err != nil {
 		return pruned, err
 	}
@@ -74,6 +77,7 @@ func (s *Store) Prune(ctx context.Context, opts PruneOptions) (pruned Pruned, er
 		if err := s.dropSegment(ctx, g.segment); err != nil {
 			return pruned, err
 		}
+		stuck = errors.Join(stuck, s.removeSegment(g.name))
 		total -= g.size
 		pruned.Segments++
 		pruned.Bytes += g.size
@@ -169,7 +173,7 @@ func (s *Store) prunable() (list []sizedSegment, total int64, err error) {
 	return list, total, nil
 }
 
-// dropSegment removes a segment from the index, then its file.
+// dropSegment removes a segment from the index; removeSegment is to follow.
 func (s *Store) dropSegment(ctx context.Context, g *segment) error {
 	if err := s.carryOver(ctx, g.id); err != nil {
 		return err
@@ -188,7 +192,8 @@ func (s *Store) dropSegment(ctx context.Context, g *segment) error {
 	}
 	s.segments.list = slices.DeleteFunc(s.segments.list, func(h *segment) bool { return h == g })
 	s.segments.listed = time.Time{}
-	return s.removeSegment(g.name)
+	s.segments.dropped[g.name] = true
+	return nil
 }
 
 // carryOver records the streams anew that only a segment about to go says are to be kept.

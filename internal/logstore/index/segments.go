@@ -27,6 +27,8 @@ type segment struct {
 // segments is the directory as it was last looked at.
 type segments struct {
 	list []*segment // ascending by owner and number
+	// dropped have been pruned from the index, and their files could not be removed yet.
+	dropped map[logstore.SegmentName]bool
 	// listed is the directory's modification time when it was last listed; zero if that listing may miss a file made in
 	// the same tick of the clock.
 	listed time.Time
@@ -57,6 +59,9 @@ func (s *Store) discover() error {
 	}
 	list := make([]*segment, 0, len(names))
 	for _, name := range names {
+		if s.segments.dropped[name] {
+			continue
+		}
 		g := known[name]
 		if g == nil {
 			g = &segment{name: name, indexed: logstore.FirstRecord}
@@ -81,12 +86,11 @@ func (s *Store) discover() error {
 func (s *Store) resume(ctx context.Context) error {
 	c := s.db.writer
 	s.state = indexState{}
-	s.segments = segments{}
-	var dropped []logstore.SegmentName
+	s.segments = segments{dropped: map[logstore.SegmentName]bool{}}
 	err := c.each(func(r row) (bool, error) {
 		name := logstore.SegmentName{Owner: r.text(1), N: uint32(r.int(2))}
 		if r.int(7) != 0 {
-			dropped = append(dropped, name)
+			s.segments.dropped[name] = true
 			return true, nil
 		}
 		s.segments.list = append(s.segments.list, &segment{
@@ -103,10 +107,9 @@ func (s *Store) resume(ctx context.Context) error {
 		}
 		return int(int64(a.name.N) - int64(b.name.N))
 	})
-	for _, name := range dropped {
-		if err := s.removeSegment(name); err != nil {
-			return err
-		}
+	if err := s.removeDropped(); err != nil {
+		// What is kept can be read without that. The next Prune tries again.
+		s.log.Warn("log segments that have been pruned are still there", "error", err)
 	}
 	for table, next := range map[string]*int64{"segments": &s.state.nextSegment, "blocks": &s.state.nextBlock, "streams": &s.state.nextStream} {
 		highest, err := c.number("SELECT max(id) FROM " + table)
@@ -122,12 +125,25 @@ func (s *Store) resume(ctx context.Context) error {
 	return nil
 }
 
+// removeDropped removes the segments that have been pruned from the index.
+func (s *Store) removeDropped() error {
+	var errs []error
+	for name := range s.segments.dropped {
+		errs = append(errs, s.removeSegment(name))
+	}
+	return errors.Join(errs...)
+}
+
 // removeSegment removes a segment that has been pruned from the index: its file, then its row.
 func (s *Store) removeSegment(name logstore.SegmentName) error {
-	if err := os.Remove(filepath.Join(s.dir, name.String())); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.files.Remove(filepath.Join(s.dir, name.String())); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing log segment: %w", err)
 	}
-	return s.db.writer.exec("DELETE FROM segments WHERE owner = ? AND n = ?", name.Owner, int64(name.N))
+	if err := s.db.writer.exec("DELETE FROM segments WHERE owner = ? AND n = ?", name.Owner, int64(name.N)); err != nil {
+		return err
+	}
+	delete(s.segments.dropped, name)
+	return nil
 }
 
 // last says whether a segment is its owner's newest.

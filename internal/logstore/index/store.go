@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/store"
 )
@@ -37,6 +38,7 @@ type Options struct {
 	Ephemeral bool
 
 	writer logstore.WriterOptions // tests make small segments
+	files  fsys.FS                // fsys.OS if nil; tests put failing ones here
 }
 
 // Store is the log groups, streams and events of one directory of segments. It is safe for concurrent use. One process
@@ -48,6 +50,7 @@ type Store struct {
 	now  func() time.Time
 	// ephemeral is the option of that name.
 	ephemeral bool
+	files     fsys.FS
 	writer    *logstore.Writer // the engine's own: PutLogEvents
 
 	// configMu serialises changes of groups; it is taken before indexing.
@@ -92,8 +95,11 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if opts.writer.Now == nil {
 		opts.writer.Now = opts.Now
 	}
+	if opts.files == nil {
+		opts.files = fsys.OS
+	}
 	opts.writer.Ephemeral = opts.Ephemeral
-	s := &Store{dir: dir, ephemeral: opts.Ephemeral, docs: opts.Docs, log: opts.Logger, now: opts.Now,
+	s := &Store{dir: dir, ephemeral: opts.Ephemeral, files: opts.files, docs: opts.Docs, log: opts.Logger, now: opts.Now,
 		searchBytes: defaultSearchBytes, buried: map[int64]bool{}, poke: make(chan struct{}, 1)}
 	if s.writer, err = logstore.OpenWriter(dir, owner, opts.writer); err != nil {
 		return nil, err
@@ -103,7 +109,7 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	}
 	_, before := os.Stat(filepath.Join(dir, indexFile))
 	var fresh bool
-	if s.db, fresh, err = openDatabase(ctx, dir, opts.Ephemeral); err != nil {
+	if s.db, fresh, err = openDatabase(ctx, opts.files, dir, opts.Ephemeral); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -227,10 +233,10 @@ func (s *Store) replaceDatabase(ctx context.Context) error {
 			s.log.Warn("closing the log index to make it again", "error", err)
 		}
 	}
-	if err := removeDatabase(s.dir); err != nil {
+	if err := removeDatabase(s.files, s.dir); err != nil {
 		return err
 	}
-	db, _, err := openDatabase(ctx, s.dir, s.ephemeral)
+	db, _, err := openDatabase(ctx, s.files, s.dir, s.ephemeral)
 	s.db = db
 	return err
 }

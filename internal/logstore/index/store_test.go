@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/batchbox/batchbox/internal/batch"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/store"
 	"github.com/batchbox/batchbox/internal/store/memory"
@@ -39,12 +40,13 @@ func key(group, stream string) logstore.StreamKey {
 
 // world is a directory with a Store and a supervisor's Writer on it.
 type world struct {
-	t    testing.TB
-	dir  string
-	docs store.Docs
-	now  time.Time
-	opts logstore.WriterOptions
-	log  bytes.Buffer // what Open said at least as a warning; later warnings come from several goroutines
+	t     testing.TB
+	dir   string
+	docs  store.Docs
+	now   time.Time
+	opts  logstore.WriterOptions
+	files fsys.FS      // as Options'
+	log   bytes.Buffer // what Open said at least as a warning; later warnings come from several goroutines
 	*Store
 	w *logstore.Writer
 }
@@ -70,11 +72,15 @@ func (x *world) check(err error) {
 
 func (x *world) open() {
 	x.t.Helper()
-	x.log.Reset()
-	logger := slog.New(slog.NewTextHandler(&x.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := Open(x.t.Context(), x.dir, Options{Docs: x.docs, Logger: logger, Now: x.opts.Now, Ephemeral: x.opts.Ephemeral, writer: x.opts})
+	s, err := Open(x.t.Context(), x.dir, x.options())
 	x.check(err)
 	x.Store = s
+}
+
+func (x *world) options() Options {
+	x.log.Reset()
+	logger := slog.New(slog.NewTextHandler(&x.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return Options{Docs: x.docs, Logger: logger, Now: x.opts.Now, Ephemeral: x.opts.Ephemeral, writer: x.opts, files: x.files}
 }
 
 func (x *world) reopen() {
@@ -227,7 +233,7 @@ func TestDamagedIndexIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	tests := map[string]func(x *world){
-		"missing": func(x *world) { x.check(removeDatabase(x.dir)) },
+		"missing": func(x *world) { x.check(removeDatabase(fsys.OS, x.dir)) },
 		"no SQLite": func(x *world) {
 			x.check(os.WriteFile(filepath.Join(x.dir, indexFile), []byte(strings.Repeat("no index", 1000)), 0o600))
 		},
