@@ -51,7 +51,7 @@ var rules = []rule{
 
 	// Adapters under the engine.
 	{"internal/store", []string{"internal/fsys$", "internal/batch", "internal/engine", "internal/store"}, nil},
-	{"internal/logstore", []string{"internal/batch", "internal/logstore", "internal/store$"}, nil},
+	{"internal/logstore", []string{"internal/fsys$", "internal/batch", "internal/logstore", "internal/store$"}, nil},
 	{"internal/registry", []string{"internal/fsys$", "internal/batch", "internal/registry", "internal/store$"}, nil},
 	{"internal/image", []string{"internal/fsys$", "internal/batch", "internal/registry$", "internal/runtime$"}, nil},
 	{"internal/launcher", []string{"internal/batch", "internal/engine", "internal/runtime$", "internal/supervisor"}, nil},

@@ -79,6 +79,26 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// MakeDir is os.MkdirAll whose directories' names survive a power cut.
+func MakeDir(fsys FS, dir string, perm fs.FileMode) error {
+	var parents []string // of what is missing
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+			break // there, or something that MkdirAll has to say
+		}
+		parents = append(parents, filepath.Dir(d))
+	}
+	if err := fsys.MkdirAll(dir, perm); err != nil {
+		return err
+	}
+	for _, d := range parents {
+		if err := fsys.SyncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // WriteFile is os.WriteFile: neither atomic nor durable.
 func WriteFile(fsys FS, path string, content []byte, perm fs.FileMode) error {
 	f, err := fsys.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)

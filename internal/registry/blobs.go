@@ -45,7 +45,7 @@ func (r *Registry) StatBlob(digest string) (int64, error) {
 		return 0, fmt.Errorf("looking up blob %s: %w", digest, err)
 	}
 	if now := r.opts.Now(); now.Sub(fi.ModTime()) > touchAfter {
-		if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := r.opts.Files.Do("chtimes", path, func() error { return os.Chtimes(path, now, now) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, fmt.Errorf("refreshing blob %s: %w", digest, err)
 		}
 	}
@@ -96,7 +96,7 @@ func (r *Registry) commitBlob(f fsys.File, digest string) error {
 		err = r.opts.Files.MkdirAll(filepath.Dir(path), 0o700)
 	}
 	if err == nil {
-		err = os.Chtimes(f.Name(), r.opts.Now(), r.opts.Now())
+		err = r.opts.Files.Do("chtimes", f.Name(), func() error { return os.Chtimes(f.Name(), r.opts.Now(), r.opts.Now()) })
 	}
 	if err == nil {
 		err = r.opts.Files.Rename(f.Name(), path)

@@ -11,6 +11,7 @@ import (
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/control"
 	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/launcher"
 	"github.com/batchbox/batchbox/internal/registry"
 )
@@ -145,7 +146,7 @@ func (c *Config) checkDataDir() (err error) {
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+	if err := fsys.MakeDir(fsys.OS, c.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil

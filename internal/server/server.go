@@ -19,6 +19,7 @@ import (
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/events"
 	"github.com/batchbox/batchbox/internal/events/rules"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/identity"
 	"github.com/batchbox/batchbox/internal/image"
 	"github.com/batchbox/batchbox/internal/launcher"
@@ -146,7 +147,7 @@ func (s *Server) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	for _, dir := range []string{s.dir.logs(), s.dir.registry(), s.dir.images(), s.dir.supervisor()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := fsys.MakeDir(fsys.OS, dir, 0o700); err != nil {
 			return fmt.Errorf("data directory: %w", err)
 		}
 	}

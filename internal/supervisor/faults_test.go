@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/fsys/fsystest"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/fake"
 )
 
 // TestJournalFaults fails each operation of the journal, which is written anew on the way: a task that was taken on is known
@@ -83,7 +86,11 @@ func wantFault(t *testing.T, err error, path string) {
 func TestPlaceFaults(t *testing.T) {
 	t.Parallel()
 	fsystest.Sweep(t, func(t *testing.T, files *fsystest.FS) {
-		dir := t.TempDir()
+		base := t.TempDir()
+		dir := filepath.Join(base, "supervisor")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 		start := func() error {
 			f, _, err := lock(files, dir)
 			if err != nil {
@@ -102,11 +109,57 @@ func TestPlaceFaults(t *testing.T) {
 		}
 		for range 2 { // the first of a directory, and a successor
 			if err := start(); err != nil {
-				wantFault(t, err, dir)
+				wantFault(t, err, base)
 				if err := start(); err != nil {
 					t.Errorf("the next one: %v", err)
 				}
 			}
 		}
+	})
+}
+
+// TestVolumeFaults fails each operation on the directories of tasks' volumes: a container gets all of them or an error, and
+// what is removed is gone at the next try, or with the sweep of the next supervisor.
+func TestVolumeFaults(t *testing.T) {
+	t.Parallel()
+	fsystest.Sweep(t, func(t *testing.T, files *fsystest.FS) {
+		v := volumes{filepath.Join(t.TempDir(), "volumes"), files}
+		again := func(what string, fn func() error) {
+			t.Helper()
+			if err := fn(); err != nil {
+				wantFault(t, err, v.dir)
+				if err := fn(); err != nil {
+					t.Errorf("%s, tried again: %v", what, err)
+				}
+			}
+		}
+		gone := func(path string) {
+			t.Helper()
+			if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s is left: %v", path, err)
+			}
+		}
+		rt := fake.New(fake.Options{})
+		for _, key := range []string{"job/1", "job/2"} {
+			again("mounts", func() error {
+				mounts, used, err := v.mounts(key, []runtime.Mount{{Volume: "a"}, {Source: "/"}, {Volume: "b"}})
+				if err != nil {
+					return err
+				}
+				if !used || len(mounts) != 3 || mounts[1].Source != "/" {
+					t.Errorf("mounts %+v, %t", mounts, used)
+				}
+				for _, m := range []runtime.Mount{mounts[0], mounts[2]} {
+					if info, err := os.Stat(m.Source); err != nil || info.Mode().Perm() != 0o755 {
+						t.Errorf("volume %s: %v, %v", m.Volume, info, err)
+					}
+				}
+				return nil
+			})
+		}
+		again("remove", func() error { return v.remove(rt, "job/1") })
+		gone(v.ofTask("job/1"))
+		again("sweep", func() error { return v.sweep(rt) })
+		gone(v.ofTask("job/2"))
 	})
 }

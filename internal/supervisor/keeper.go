@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
@@ -128,7 +129,7 @@ func newKeeper(o Options, j *journal) (*Keeper, error) {
 	k := &Keeper{
 		o: o, log: o.Logger, clock: o.Clock, journal: j,
 		slots:   make(chan struct{}, o.StartParallelism),
-		volumes: volumes{o.Volumes},
+		volumes: volumes{o.Volumes, fsys.OS},
 		tasks:   make(map[string]*task),
 		idle:    make(chan struct{}),
 

@@ -65,6 +65,12 @@ func lock(files fsys.FS, dir string) (held io.Closer, first bool, err error) {
 		return nil, false, fmt.Errorf("supervisor lock: %w", err)
 	}
 	held = heldLock{f}
+	if first {
+		// Were its name lost with the power, the next boot's would think itself the first, and start again what had been started.
+		if err := errors.Join(files.SyncDir(dir), files.SyncDir(filepath.Dir(dir))); err != nil {
+			return nil, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), held.Close())
+		}
+	}
 	err = f.Truncate(0)
 	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)

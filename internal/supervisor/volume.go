@@ -10,11 +10,15 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 )
 
 // volumes are the directories that stand for the tasks' own volumes: <dir>/<hash of the task's key>/<volume>.
-type volumes struct{ dir string }
+type volumes struct {
+	dir   string
+	files fsys.FS
+}
 
 func (v volumes) ofTask(key string) string {
 	sum := sha256.Sum256([]byte(key))
@@ -40,13 +44,13 @@ func (v volumes) mounts(key string, mounts []runtime.Mount) (out []runtime.Mount
 			return nil, false, fmt.Errorf("volume %q: the name is no file name", m.Volume)
 		}
 		m.Source = filepath.Join(v.ofTask(key), m.Volume)
-		if err := os.MkdirAll(filepath.Dir(m.Source), 0o711); err != nil {
+		if err := v.files.MkdirAll(filepath.Dir(m.Source), 0o711); err != nil {
 			return nil, false, fmt.Errorf("volume %s: %w", m.Volume, err)
 		}
 		// As an empty directory of a container engine: root's, and readable. The umask has no say.
-		err := os.Mkdir(m.Source, 0o755)
+		err := v.files.Do("mkdir", m.Source, func() error { return os.Mkdir(m.Source, 0o755) })
 		if err == nil {
-			err = os.Chmod(m.Source, 0o755)
+			err = v.files.Do("chmod", m.Source, func() error { return os.Chmod(m.Source, 0o755) })
 		}
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, false, fmt.Errorf("volume %s: %w", m.Volume, err)
@@ -57,7 +61,7 @@ func (v volumes) mounts(key string, mounts []runtime.Mount) (out []runtime.Mount
 
 // remove removes what rt's containers have left of a task's volumes.
 func (v volumes) remove(rt runtime.Runtime, key string) error {
-	return removeTree(rt, v.ofTask(key))
+	return v.removeTree(rt, v.ofTask(key))
 }
 
 // sweep removes all volumes: no task runs.
@@ -70,14 +74,14 @@ func (v volumes) sweep(rt runtime.Runtime) error {
 		return nil
 	}
 	for _, e := range entries {
-		err = errors.Join(err, removeTree(rt, filepath.Join(v.dir, e.Name())))
+		err = errors.Join(err, v.removeTree(rt, filepath.Join(v.dir, e.Name())))
 	}
 	return err
 }
 
-func removeTree(rt runtime.Runtime, path string) error {
+func (v volumes) removeTree(rt runtime.Runtime, path string) error {
 	if r, ok := rt.(runtime.TreeRemover); ok {
-		return r.RemoveTree(path)
+		return v.files.Do("remove-tree", path, func() error { return r.RemoveTree(path) })
 	}
-	return os.RemoveAll(path)
+	return v.files.RemoveAll(path)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,6 +62,13 @@ func (f *FS) Failed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failed
+}
+
+// Operations are the names of those that were made.
+func (f *FS) Operations() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.ops)
 }
 
 // turn counts an operation; err is how it fails, effect whether it takes effect.

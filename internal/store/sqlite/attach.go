@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/batchbox/batchbox/internal/fsys"
 )
 
 // BackupDir is DB.Backup of the store in a data directory, whether or not an engine has it open. The file may not be in the
@@ -47,7 +49,7 @@ func attach(ctx context.Context, dir string, fn func(db *DB, version int64) erro
 	if size == 0 {
 		return fmt.Errorf("store: there is none in %s", dir)
 	}
-	db := &DB{file: file, log: slog.New(slog.DiscardHandler), stop: make(chan struct{})}
+	db := &DB{file: file, files: fsys.OS, log: slog.New(slog.DiscardHandler), stop: make(chan struct{})}
 	db.readers.init(file, 1)
 	defer func() { err = errors.Join(err, db.readers.close()) }()
 	var version int64

@@ -15,6 +15,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/store"
 )
 
@@ -36,12 +37,15 @@ const (
 type Options struct {
 	// Logger gets what no caller can be told, such as a check-point that failed; nil discards it.
 	Logger *slog.Logger
+
+	files fsys.FS // fsys.OS if nil; tests put failing ones here
 }
 
 // DB is an open store. Its methods may be called from many goroutines.
 type DB struct {
-	file string
-	log  *slog.Logger
+	file  string
+	log   *slog.Logger
+	files fsys.FS
 
 	writer  *writer
 	lead    chan struct{} // holds a value while somebody uses the writer
@@ -66,7 +70,10 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := makeDir(dir); err != nil {
+	if opts.files == nil {
+		opts.files = fsys.OS
+	}
+	if err := makeDir(opts.files, dir); err != nil {
 		return nil, err
 	}
 	file, err := filepath.Abs(filepath.Join(dir, FileName))
@@ -79,7 +86,7 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	}
 	if size == 0 {
 		// For its owner alone, whatever the umask: it holds secrets. SQLite gives the files beside it the same mode.
-		f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := opts.files.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
@@ -101,6 +108,7 @@ func Open(ctx context.Context, dir string, opts Options) (*DB, error) {
 	db := &DB{
 		file:    file,
 		log:     opts.Logger,
+		files:   opts.files,
 		lead:    make(chan struct{}, 1),
 		writes:  make(chan *write),
 		stop:    make(chan struct{}),
@@ -129,26 +137,15 @@ func (db *DB) Close() error {
 }
 
 // makeDir makes a directory whose name survives a power cut.
-func makeDir(dir string) error {
+func makeDir(files fsys.FS, dir string) error {
 	if fi, err := os.Stat(dir); err == nil {
 		if !fi.IsDir() {
 			return fmt.Errorf("store: data directory %s is not a directory", dir)
 		}
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := fsys.MakeDir(files, dir, 0o700); err != nil {
 		return fmt.Errorf("store: make data directory: %w", err)
-	}
-	return syncDir(filepath.Dir(dir))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("store: sync directory %s: %w", dir, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/engine"
+	"github.com/batchbox/batchbox/internal/fsys/fsystest"
 	"github.com/batchbox/batchbox/internal/store"
 )
 
@@ -309,4 +311,71 @@ func TestKill(t *testing.T) {
 		t.Errorf("seed %d: acknowledged and lost: jobs %v, documents %v", seed, jobs, docs)
 	}
 	t.Logf("seed %d: %d jobs survived", seed, len(children))
+}
+
+// TestFileFaults fails each operation on files beside SQLite's own: a store that was not opened is opened at the next try, and
+// a backup that failed has left the one before or is whole.
+func TestFileFaults(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	fsystest.Sweep(t, func(t *testing.T, files *fsystest.FS) {
+		base := t.TempDir()
+		again := func(fn func() error) {
+			t.Helper()
+			if err := fn(); err != nil {
+				if !errors.Is(err, fsystest.Err) || !strings.Contains(err.Error(), base) {
+					t.Errorf("%v, want the error and the file", err)
+				}
+				if err := fn(); err != nil {
+					t.Fatalf("tried again: %v", err)
+				}
+			}
+		}
+		var db *DB
+		again(func() (err error) {
+			db, err = Open(ctx, filepath.Join(base, "new", "data"), Options{files: files})
+			return err
+		})
+		defer db.Close()
+		backups := filepath.Join(base, "backups")
+		if err := os.Mkdir(backups, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(backups, "copy")
+		holds := func() int {
+			t.Helper()
+			content, err := os.ReadFile(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				return 0
+			}
+			dir := t.TempDir()
+			if err := errors.Join(err, os.WriteFile(filepath.Join(dir, FileName), content, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			restored := openTest(t, dir)
+			if err := restored.Check(ctx); err != nil {
+				t.Error(err)
+			}
+			jobs := 0
+			if err := restored.Load(ctx, engine.Visitor{Job: func(engine.JobRecord) error { jobs++; return nil }}); err != nil {
+				t.Fatal(err)
+			}
+			return jobs
+		}
+		for n := int64(1); n <= 2; n++ {
+			commit(t, db, engine.Changes{Jobs: []engine.JobRecord{jobRecord(n, here, batch.Running)}})
+			again(func() error {
+				err := db.Backup(ctx, file)
+				if got := holds(); got != int(n) && (err == nil || got != int(n-1)) {
+					t.Errorf("Backup returned %v, and the file holds %d jobs of %d", err, got, n)
+				}
+				return err
+			})
+		}
+		// A directory that could not be removed says what it is by its name.
+		left, err := os.ReadDir(backups)
+		if err != nil || len(left) > 1 && !files.Failed() || len(left) > 2 {
+			t.Errorf("left are %v, %v", left, err)
+		}
+	})
 }

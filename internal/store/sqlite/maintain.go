@@ -142,26 +142,30 @@ func (c *conn) check(ctx context.Context, pragma string) error {
 // The copy is a store of its own: put it into a data directory as batchbox.db to use it. Writers are not held up.
 func (db *DB) Backup(ctx context.Context, file string) (err error) {
 	dir := filepath.Dir(file)
-	tmp, err := os.MkdirTemp(dir, ".batchbox-backup-")
+	tmp, err := db.files.MkdirTemp(dir, ".batchbox-backup-")
 	if err != nil {
 		return fmt.Errorf("backup to %s: %w", file, err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	defer func() { err = errors.Join(err, db.files.RemoveAll(tmp)) }()
 	copied := filepath.Join(tmp, FileName)
-	if err := db.vacuumInto(ctx, copied); err != nil {
-		return fmt.Errorf("backup to %s: %w", file, err)
+	failed := func(err error) error { return fmt.Errorf("backup to %s: %w", file, err) }
+	if err := db.files.Do("vacuum", copied, func() error { return db.vacuumInto(ctx, copied) }); err != nil {
+		return failed(err)
 	}
-	f, err := os.Open(copied)
+	f, err := db.files.OpenFile(copied, os.O_RDONLY, 0)
 	if err != nil {
-		return fmt.Errorf("backup to %s: %w", file, err)
+		return failed(err)
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("backup to %s: %w", file, err)
+		return failed(err)
 	}
-	if err := os.Rename(copied, file); err != nil {
-		return fmt.Errorf("backup to %s: %w", file, err)
+	if err := db.files.Rename(copied, file); err != nil {
+		return failed(err)
 	}
-	return syncDir(dir)
+	if err := db.files.SyncDir(dir); err != nil {
+		return failed(err)
+	}
+	return nil
 }
 
 // vacuumInto copies over a connection of its own, which the end of ctx may interrupt.
