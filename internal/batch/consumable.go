@@ -3,6 +3,7 @@ package batch
 import (
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // The types of consumable resource: given back when a job ends, or used up.
@@ -41,8 +42,34 @@ func NewConsumableResource(raw []byte) (ConsumableResource, error) {
 	return cr, nil
 }
 
+// UpdateToken is what makes an update of a consumable resource the same as another: its clientToken, "" if it has none, and
+// the change it asks for (API UpdateConsumableResource).
+type UpdateToken struct {
+	Token     string `json:"clientToken"`
+	Operation string `json:"operation"`
+	Quantity  int64  `json:"quantity"`
+}
+
+// maxClientToken is the length of a clientToken in characters (API UpdateConsumableResource).
+const maxClientToken = 64
+
+// ParseUpdateToken reads the token of an UpdateConsumableResource request. Errors are *Error.
+func ParseUpdateToken(raw []byte) (UpdateToken, error) {
+	req, err := parseObject(raw)
+	if err != nil {
+		return UpdateToken{}, err
+	}
+	t := UpdateToken{Token: req.str("clientToken"), Operation: strings.ToUpper(req.str("operation"))}
+	t.Quantity, _ = req.integer("quantity")
+	if utf8.RuneCountInString(t.Token) > maxClientToken {
+		return UpdateToken{}, Invalidf("clientToken must have between 1 and %d characters.", maxClientToken) // unverified: text
+	}
+	return t, nil
+}
+
 // UpdateConsumableResource checks the body of an UpdateConsumableResource request against cr and returns what the resource
-// becomes; cr itself is unchanged. That a repeated clientToken counts once is the caller's to see to. Errors are *Error.
+// becomes; cr itself is unchanged. That an update counts once, however often it is sent, is for ParseUpdateToken's caller to
+// see to. Errors are *Error.
 //
 // unverified: all texts, and that taking away more than there is, is refused; the rules are in the API reference.
 func UpdateConsumableResource(cr ConsumableResource, raw []byte) (ConsumableResource, error) {

@@ -1,6 +1,10 @@
 package engine
 
 import (
+	"fmt"
+	"slices"
+	"time"
+
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/sched"
 )
@@ -172,7 +176,7 @@ func (ev CreateConsumableResource) apply(c *Core) (any, error) {
 	return res, nil
 }
 
-// UpdateConsumableResource sets, adds to or removes from the total.
+// UpdateConsumableResource sets, adds to or removes from the total; one that is sent again with its clientToken, once.
 type UpdateConsumableResource struct {
 	Partition batch.Partition
 	Name      string
@@ -185,14 +189,65 @@ func (ev UpdateConsumableResource) apply(c *Core) (any, error) {
 	if r == nil {
 		return nil, batch.ConsumableNotFound(ev.Name)
 	}
+	token, err := batch.ParseUpdateToken(ev.Raw)
+	if err != nil {
+		return nil, err
+	}
+	if r.updated(token, c.nowMs()) {
+		return *r.ConsumableResource, nil
+	}
 	res, err := batch.UpdateConsumableResource(*r.ConsumableResource, ev.Raw)
 	if err != nil {
 		return nil, err
 	}
 	r.ConsumableResource = &res
 	c.save(p, batch.KindConsumableResource, res.Name, &res)
+	c.rememberUpdate(p, r, token)
 	c.wake(p, res.Name)
 	return res, nil
+}
+
+// kindUpdate is the resource row of an update that came with a clientToken.
+const kindUpdate = "consumable-update"
+
+// update is that row.
+type update struct {
+	batch.UpdateToken
+	At int64 `json:"at"` // ms
+}
+
+// tokenLife is how long a clientToken counts, in ms (API UpdateConsumableResource).
+const tokenLife = int64(8 * time.Hour / time.Millisecond)
+
+func (u update) expired(now int64) bool { return u.At+tokenLife <= now }
+
+// updated says whether the very same update was made before; one without a token is never the same.
+func (r *consumable) updated(token batch.UpdateToken, now int64) bool {
+	return token.Token != "" && slices.ContainsFunc(r.updates, func(u update) bool {
+		return u.UpdateToken == token && !u.expired(now)
+	})
+}
+
+// rememberUpdate keeps the token of an update, and forgets those that count no more.
+func (c *Core) rememberUpdate(p *partition, r *consumable, token batch.UpdateToken) {
+	fresh, now := 0, c.nowMs()
+	for fresh < len(r.updates) && r.updates[fresh].expired(now) {
+		c.saveUpdate(p, r, r.updates[fresh], nil)
+		fresh++
+	}
+	r.updates = slices.Delete(r.updates, 0, fresh)
+	if token.Token != "" {
+		u := update{token, now}
+		r.updates = append(r.updates, u)
+		c.saveUpdate(p, r, u, encode(u))
+	}
+}
+
+// saveUpdate writes the row of an update; value nil deletes it.
+func (c *Core) saveUpdate(p *partition, r *consumable, u update, value []byte) {
+	c.changes.Resources = append(c.changes.Resources, ResourceRecord{
+		Partition: p.Partition, Kind: kindUpdate, Key: fmt.Sprintf("%s/%s/%s/%d", r.Name, u.Token, u.Operation, u.Quantity), Value: value,
+	})
 }
 
 // DeleteConsumableResource removes a resource. Jobs that need it wait until one of its name exists again.
@@ -203,8 +258,12 @@ type DeleteConsumableResource struct {
 
 func (ev DeleteConsumableResource) apply(c *Core) (any, error) {
 	p := c.partition(ev.Partition)
-	if p.consumables[ev.Name] == nil {
+	r := p.consumables[ev.Name]
+	if r == nil {
 		return nil, batch.ConsumableNotFound(ev.Name)
+	}
+	for _, u := range r.updates {
+		c.saveUpdate(p, r, u, nil)
 	}
 	delete(p.consumables, ev.Name)
 	c.save(p, batch.KindConsumableResource, ev.Name, nil)

@@ -183,6 +183,53 @@ func TestConsumableMadeAgainBeforeARestart(t *testing.T) {
 	l.running("b", "c")
 }
 
+// Reference 1.2: an update that is sent again with its clientToken happens once, for eight hours, also if a restart lies
+// between and if it could not happen a second time.
+func TestConsumableUpdateOnce(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, engine.Limits{})
+	total := func(want int64) {
+		t.Helper()
+		if got := l.core.Catalog().Section(home).Consumable("token").Total; got != want {
+			t.Errorf("there are %d tokens, want %d", got, want)
+		}
+	}
+	update := func(raw string) {
+		t.Helper()
+		l.must(engine.UpdateConsumableResource{Partition: home, Name: "token", Raw: []byte(raw)})
+	}
+	const add, remove = `{"operation":"ADD","quantity":1,"clientToken":"t"}`, `{"operation":"REMOVE","quantity":5,"clientToken":"t"}`
+	l.resource("token", 4, "REPLENISHABLE")
+	update(add)
+	update(add)
+	total(5)
+	update(remove) // the same token, but another change
+	total(0)
+	l.restart()
+	update(remove)
+	update(add)
+	total(0)
+	update(`{"operation":"ADD","quantity":1}`) // two without a token are two
+	update(`{"operation":"ADD","quantity":1}`)
+	total(2)
+	l.advance(8*time.Hour - time.Millisecond)
+	update(add)
+	total(2)
+	l.advance(time.Millisecond)
+	update(add)
+	total(3)
+	l.restart()
+	update(add)
+	total(3)
+	l.must(engine.DeleteConsumableResource{Partition: home, Name: "token"})
+	l.resource("token", 0, "REPLENISHABLE")
+	update(add) // another resource of the same name
+	total(1)
+	l.restart()
+	update(add)
+	total(1)
+}
+
 // What was woken for a quantity and leaves without it lets the next one have it.
 func TestConsumablesNobodyTook(t *testing.T) {
 	t.Parallel()

@@ -143,6 +143,8 @@ type definition struct {
 type consumable struct {
 	*batch.ConsumableResource
 	inUse int64
+	// updates are those made with a clientToken lately, oldest first.
+	updates []update
 }
 
 func (c *Core) partition(p batch.Partition) *partition {

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/batchbox/batchbox/internal/batch"
@@ -36,14 +38,14 @@ func Restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.
 	c := l.core
 	c.now = now
 	c.restoring = true
-	var queues, ofQueues []ResourceRecord // after the environments and policies they refer to, and after the queues
+	var queues, others []ResourceRecord // after the environments and policies they refer to; and what belongs to another row
 	deferred := func() error {
-		for _, rec := range slices.Concat(queues, ofQueues) {
+		for _, rec := range slices.Concat(queues, others) {
 			if err := l.resource(rec); err != nil {
 				return err
 			}
 		}
-		queues, ofQueues = nil, nil
+		queues, others = nil, nil
 		return nil
 	}
 	v := Visitor{
@@ -52,8 +54,8 @@ func Restore(ctx context.Context, store Store, ids IDs, limits Limits, now time.
 			switch rec.Kind {
 			case batch.KindJobQueue:
 				queues = append(queues, rec)
-			case kindShareUsage, kindBlocked:
-				ofQueues = append(ofQueues, rec)
+			case kindShareUsage, kindBlocked, kindUpdate:
+				others = append(others, rec)
 			default:
 				return l.resource(rec)
 			}
@@ -158,6 +160,16 @@ func (l *loaded) resource(rec ResourceRecord) error {
 		}
 		if q := p.queues[rec.Key]; q != nil {
 			q.kept = kept
+		}
+	case kindUpdate:
+		var u update
+		if err := decode(&u); err != nil {
+			return err
+		}
+		resource, _, _ := strings.Cut(rec.Key, "/")
+		if r := p.consumables[resource]; r != nil {
+			i, _ := slices.BinarySearchFunc(r.updates, u.At, func(other update, at int64) int { return cmp.Compare(other.At, at) })
+			r.updates = slices.Insert(r.updates, i, u)
 		}
 	default:
 		return fmt.Errorf("engine: stored resource %s is of unknown kind %s", rec.Key, rec.Kind)

@@ -168,6 +168,7 @@ func refusedResources() []refusal {
 		invalid("7.4", updateCR, `{"consumableResource":"token","operation":"REMOVE","quantity":2}`, "totalQuantity cannot be a negative number."),
 		invalid("7.4", updateCR, `{"consumableResource":"token","operation":"ADD","quantity":9223372036854775807}`, "totalQuantity cannot be greater than 9223372036854775807."),
 		invalid("7.4", updateCR, `{"consumableResource":"token","operation":"DOUBLE","quantity":1}`, "operation DOUBLE is not valid. Valid values are: [SET, ADD, REMOVE]"),
+		invalid("7.4", updateCR, `{"consumableResource":"token","operation":"SET","quantity":1,"clientToken":"`+strings.Repeat("t", 65)+`"}`, "clientToken must have between 1 and 64 characters."),
 		invalid("7.4", "ListConsumableResources", `{"filters":[{"name":"COLOUR","values":["red"]}]}`, "Filter name COLOUR is not valid. Valid values are: [CONSUMABLE_RESOURCE_NAME]"),
 		invalid("7.4", "ListJobsByConsumableResource", `{"consumableResource":"token","filters":[{"name":"COLOUR","values":["red"]}]}`, "Filter name COLOUR is not valid. Valid values are: [JOB_STATUS, JOB_NAME]"),
 	}
