@@ -313,7 +313,7 @@ func pages(b *testing.B, e *engine.Engine, size int) {
 	took = took[:0]
 	for i := range 300 {
 		begin := processor(b)
-		views, err := e.ListChildren(ctx, home, parent, batch.Runnable, i*30, 100)
+		views, err := e.ListParts(ctx, engine.PartsQuery{Partition: home, Parent: parent, Status: batch.Runnable, From: i * 30, Limit: 100})
 		took = append(took, processor(b)-begin)
 		if err != nil || len(views) != 100 {
 			b.Fatalf("%d children, %v", len(views), err)

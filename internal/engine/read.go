@@ -99,35 +99,47 @@ func (e *Engine) ListJobs(ctx context.Context, q JobQuery) ([]JobView, error) {
 	return views, err
 }
 
-// ListChildren pages through the children or nodes of a job, ascending by index, from index from on. An unknown job has
+// PartsQuery asks for the children of an array, or the nodes of a multi-node job, that are in Status.
+type PartsQuery struct {
+	Partition   batch.Partition
+	Parent      string // id
+	Nodes       bool
+	Status      batch.Status
+	From, Limit int // index, and how many at most
+}
+
+// ListParts pages through the children or nodes of a job, ascending by index. An unknown job, and one of the other kind, has
 // none.
-func (e *Engine) ListChildren(ctx context.Context, p batch.Partition, parent string, status batch.Status, from, limit int) ([]JobView, error) {
+func (e *Engine) ListParts(ctx context.Context, q PartsQuery) ([]JobView, error) {
 	var views []JobView
 	var final []int // positions in views of those to be read from the Store
 	var seq int64
 	live := false
 	err := e.look(ctx, func(c *Core) {
 		views, final, live = nil, nil, false
-		j := c.jobs[parent]
-		if j == nil || j.part.Partition != p {
+		j := c.jobs[q.Parent]
+		if j == nil || j.part.Partition != q.Partition {
 			return
 		}
 		live, seq = true, j.seq
+		if q.Nodes != (j.spec.NumNodes > 0) {
+			return
+		}
 		if j.array == nil {
-			for i := from; i < len(j.work.nodes) && len(views) < limit; i++ {
-				if n := j.work.nodes[i]; n.status == status {
+			for i := q.From; i < len(j.work.nodes) && len(views) < q.Limit; i++ {
+				if n := j.work.nodes[i]; n.status == q.Status {
 					views = append(views, c.viewNode(j.work, n))
 				}
 			}
 			return
 		}
-		for i := from; i < len(j.array.states) && len(views) < limit; i++ {
-			if j.array.states[i] != status {
+		for i := q.From; i < len(j.array.states) && len(views) < q.Limit; i++ {
+			if j.array.states[i] != q.Status {
 				continue
 			}
-			if status.Final() {
+			if q.Status.Final() {
 				final = append(final, len(views))
-				views = append(views, JobView{Partition: p, Seq: j.seq, ID: j.id, Spec: j.spec, Index: i})
+				views = append(views, JobView{Partition: q.Partition, Seq: j.seq, ID: j.id, Spec: j.spec, Index: i})
 				continue
 			}
 			views = append(views, c.viewChild(j, int32(i)))
@@ -137,25 +149,26 @@ func (e *Engine) ListChildren(ctx context.Context, p batch.Partition, parent str
 		return nil, err
 	}
 	if !live {
-		rec, ok, err := e.cfg.Store.Job(ctx, p, parent)
+		rec, ok, err := e.cfg.Store.Job(ctx, q.Partition, q.Parent)
 		if err != nil || !ok {
 			return nil, err
 		}
 		v, err := viewRecord(rec)
-		if err != nil {
+		if err != nil || q.Nodes != (v.Spec.NumNodes > 0) {
 			return nil, err
 		}
-		return e.listStored(ctx, v, status, from, limit)
+		return e.listStored(ctx, v, q)
 	}
 	if len(final) == 0 {
 		return views, nil
 	}
 	// All of one final status: the Store has them in the same order.
-	return e.listStored(ctx, JobView{Partition: p, Seq: seq, ID: parent, Spec: views[0].Spec}, status, from, len(views))
+	q.Limit = len(views)
+	return e.listStored(ctx, JobView{Partition: q.Partition, Seq: seq, ID: q.Parent, Spec: views[0].Spec}, q)
 }
 
-func (e *Engine) listStored(ctx context.Context, parent JobView, status batch.Status, from, limit int) ([]JobView, error) {
-	recs, err := e.cfg.Store.ListChildren(ctx, ChildQuery{Seq: parent.Seq, Statuses: []batch.Status{status}, From: from, Limit: limit})
+func (e *Engine) listStored(ctx context.Context, parent JobView, q PartsQuery) ([]JobView, error) {
+	recs, err := e.cfg.Store.ListChildren(ctx, ChildQuery{Seq: parent.Seq, Statuses: []batch.Status{q.Status}, From: q.From, Limit: q.Limit})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/batch"
@@ -82,12 +83,12 @@ func (a *API) listConsumableResources(ctx context.Context, c *awswire.Call, in *
 	p := partition(c)
 	list := a.section(c).Consumables
 	for _, f := range in.Filters {
-		if str(f.Name) != "CONSUMABLE_RESOURCE_NAME" || len(f.Values) != 1 {
+		if str(f.Name) != "CONSUMABLE_RESOURCE_NAME" {
 			return nil, batch.Invalidf("Filter name %s is not valid. Valid values are: [CONSUMABLE_RESOURCE_NAME]", str(f.Name)) // unverified: text
 		}
 		var kept []*batch.ConsumableResource
 		for _, r := range list {
-			if batch.MatchesName(f.Values[0], r.Name) {
+			if slices.ContainsFunc(f.Values, func(value string) bool { return batch.MatchesName(value, r.Name) }) {
 				kept = append(kept, r)
 			}
 		}
@@ -177,12 +178,7 @@ func consumableFilter(filters []types.KeyValuesPair) (func(*engine.JobView) bool
 			return nil, batch.Invalidf("Filter name %s is not valid. Valid values are: [JOB_STATUS, JOB_NAME]", str(f.Name)) // unverified: text
 		}
 		keep = func(v *engine.JobView) bool {
-			for _, s := range values {
-				if match(v, s) {
-					return previous(v)
-				}
-			}
-			return false
+			return previous(v) && slices.ContainsFunc(values, func(s string) bool { return match(v, s) })
 		}
 	}
 	return keep, nil

@@ -101,8 +101,9 @@ func continueAfter(q *engine.JobQuery, pos string) error {
 }
 
 func (a *API) listChildren(ctx context.Context, p batch.Partition, q batch.JobsQuery) (*listJobsOutput, error) {
-	parent := q.ArrayJob + q.MultiNodeJob
-	from := 0
+	parts := engine.PartsQuery{
+		Partition: p, Parent: q.ArrayJob + q.MultiNodeJob, Nodes: q.MultiNodeJob != "", Status: q.Status, Limit: q.PageSize + 1,
+	}
 	after, err := position("children", &q.NextToken)
 	if err != nil {
 		return nil, err
@@ -112,9 +113,9 @@ func (a *API) listChildren(ctx context.Context, p batch.Partition, q batch.JobsQ
 		if err != nil || last < 0 {
 			return nil, errToken
 		}
-		from = last + 1
+		parts.From = last + 1
 	}
-	views, err := a.engine.ListChildren(ctx, p, parent, q.Status, from, q.PageSize+1)
+	views, err := a.engine.ListParts(ctx, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +144,7 @@ func summary(v *engine.JobView) jobSummary {
 		CreatedAt:     &v.CreatedAt, StartedAt: moment(v.StartedAt), StoppedAt: moment(v.StoppedAt),
 		Status: ptr(v.Status.String()), StatusReason: optional(v.StatusReason),
 		ShareIdentifier: optional(v.Spec.Share),
+		CapacityUsage:   capacityUsage(v),
 	}
 	if v.Cancelled {
 		s.IsCancelled = ptr(true)
@@ -170,4 +172,15 @@ func summary(v *engine.JobView) jobSummary {
 		s.NodeProperties = n
 	}
 	return s
+}
+
+// capacityUsage is what a job is configured to take: of an array what each child takes, of a multi-node job what all nodes do.
+//
+// unverified: which of them AWS means.
+func capacityUsage(v *engine.JobView) []types.JobCapacityUsageSummary {
+	milli := v.Spec.MilliCPU()
+	if v.Node >= 0 {
+		milli = v.Spec.Demand[v.Node].MilliCPU
+	}
+	return []types.JobCapacityUsageSummary{{CapacityUnit: ptr(unitVCPU), Quantity: ptr(vCPU(milli))}}
 }

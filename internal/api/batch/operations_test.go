@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -128,4 +129,60 @@ func TestContainerInstance(t *testing.T) {
 		}
 		return
 	}
+}
+
+// Reference 3.8: arrayJobId lists children and multiNodeJobId nodes, while they run and afterwards; each says what it takes.
+func TestListParts(t *testing.T) {
+	t.Parallel()
+	r, _, _ := refusalRig(t)
+	array := r.submit("array", 2)
+	nodes := *must(r.SubmitJob(ctx, &sdk.SubmitJobInput{JobName: aws.String("j"), JobQueue: aws.String("ec2q"), JobDefinition: aws.String("nodes")}))(t).JobId
+	list := func(in *sdk.ListJobsInput, statuses ...types.JobStatus) string {
+		t.Helper()
+		var got []string
+		for _, in.JobStatus = range statuses {
+			for _, s := range must(r.ListJobs(ctx, in))(t).JobSummaryList {
+				got = append(got, fmt.Sprintf("%s %g %s", (*s.JobId)[36:], *s.CapacityUsage[0].Quantity, *s.CapacityUsage[0].CapacityUnit))
+			}
+		}
+		slices.Sort(got)
+		return strings.Join(got, ", ")
+	}
+	check := func(when string) {
+		t.Helper()
+		any := types.JobStatus("").Values()
+		for _, tc := range []struct {
+			what, got, want string
+		}{
+			{"children of the array", list(&sdk.ListJobsInput{ArrayJobId: &array}, any...), ":0 0.25 VCPU, :1 0.25 VCPU"},
+			{"nodes of the array", list(&sdk.ListJobsInput{MultiNodeJobId: &array}, any...), ""},
+			{"nodes of the multi-node job", list(&sdk.ListJobsInput{MultiNodeJobId: &nodes}, any...), "#0 1 VCPU, #1 1 VCPU"},
+			{"children of the multi-node job", list(&sdk.ListJobsInput{ArrayJobId: &nodes}, any...), ""},
+		} {
+			if tc.got != tc.want {
+				t.Errorf("%s, %s: %q, want %q", when, tc.what, tc.got, tc.want)
+			}
+		}
+	}
+	check("unfinished")
+	if got := list(&sdk.ListJobsInput{JobQueue: aws.String("ec2q")}, types.JobStatusStarting); got != " 2 VCPU" {
+		t.Errorf("the multi-node job: %q", got)
+	}
+	for _, id := range []string{array, nodes} {
+		must(r.TerminateJob(ctx, &sdk.TerminateJobInput{JobId: &id, Reason: aws.String("enough")}))(t)
+	}
+	for unfinished := 2; unfinished > 0; {
+		select {
+		case st := <-r.hand.started:
+			r.end(st, 0)
+		default:
+			unfinished = 0
+			for _, id := range []string{array, nodes} {
+				if s := r.describe(id).Status; s != types.JobStatusFailed && s != types.JobStatusSucceeded {
+					unfinished++
+				}
+			}
+		}
+	}
+	check("finished")
 }
