@@ -490,16 +490,6 @@ func (s *suite) forkBomb(t *testing.T) {
 	s.held(t, s.spec("path="+s.secret))
 }
 
-// processor has a container of half a processor use all it gets.
-func (s *suite) processor(t *testing.T) {
-	if !s.Runtime.Capabilities().CPULimit {
-		t.Skip("the runtime does not claim CPULimit")
-	}
-	spec := s.spec("processor=0.8")
-	spec.VCPU = 0.5
-	s.held(t, spec)
-}
-
 // killEveryone has a container signal all it can, and checks on a neighbour.
 func (s *suite) killEveryone(t *testing.T) {
 	t.Parallel()

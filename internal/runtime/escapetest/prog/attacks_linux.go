@@ -82,6 +82,6 @@ var attacks = map[string]attack{
 	// Limits.
 	"fork-bomb": forkBomb,
 	"shm":       fillShm,
-	"processor": useProcessor,
+	"spin":      spin,
 	"disk":      fillDisk,
 }

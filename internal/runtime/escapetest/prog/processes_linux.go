@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -120,32 +119,14 @@ func forkBomb(most string) (string, error) {
 	return most + " processes", nil
 }
 
-// useProcessor works for a second on every processor, and reports how much of one it was given, unless that is no more than
-// the argument.
-func useProcessor(allowed string) (string, error) {
-	limit, err := strconv.ParseFloat(allowed, 64)
-	if err != nil {
-		return "", err
+// spin works on two processors until it is ended.
+func spin(string) (string, error) {
+	go func() {
+		for { // spinning is what it is for
+		}
+	}()
+	for {
 	}
-	var stop atomic.Bool
-	for range 2 {
-		go func() {
-			for !stop.Load() { // spinning is what it is for
-			}
-		}()
-	}
-	began := time.Now()
-	time.Sleep(time.Second)
-	stop.Store(true)
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		return "", err
-	}
-	share := float64(u.Utime.Nano()+u.Stime.Nano()) / float64(time.Since(began))
-	if share <= limit {
-		return "", errorf("%.2f of a processor", share)
-	}
-	return fmt.Sprintf("%.2f of a processor", share), nil
 }
 
 // killEveryone sends SIGKILL to whatever it can name.
