@@ -78,10 +78,11 @@ const (
 const defaultStorageMiB = 20 << 10
 
 // livePatience bounds the wait for a supervisor's word.
-const livePatience = 2 * time.Second
+const livePatience = 10 * time.Second
 
-// look asks how a task's containers are; what nobody knows is the zero state.
-func (s *Service) look(ctx context.Context, t *task, usage bool) []runtime.ContainerState {
+// look asks how a task's containers are; what nobody knows is the zero state. It is container i that asks: that it runs, and
+// where, is known a moment later than it is so, and waited for.
+func (s *Service) look(ctx context.Context, t *task, i int, usage bool) []runtime.ContainerState {
 	states := make([]runtime.ContainerState, len(t.containers))
 	live := s.o.Live()
 	if live == nil {
@@ -89,25 +90,34 @@ func (s *Service) look(ctx context.Context, t *task, usage bool) []runtime.Conta
 	}
 	ctx, cancel := context.WithTimeout(ctx, livePatience)
 	defer cancel()
-	found, err := live.Inspect(ctx, t.Key, usage)
-	if err != nil {
-		s.o.Logger.Debug("how the containers of a task are is not known", "task", t.Key, "error", err)
-		return states
+	for {
+		found, err := live.Inspect(ctx, t.Key, usage)
+		if err != nil {
+			s.o.Logger.Debug("how the containers of a task are is not known", "task", t.Key, "error", err)
+			return states
+		}
+		copy(states, found)
+		if states[i].Status != runtime.StatusCreated {
+			return states
+		}
+		select {
+		case <-ctx.Done():
+			return states
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	copy(states, found)
-	return states
 }
 
 func (s *Service) container(ctx context.Context, version int, t *task, i int) (any, error) {
-	return s.describe(version, t, i, s.look(ctx, t, false)[i]), nil
+	return s.describe(version, t, i, s.look(ctx, t, i, false)[i]), nil
 }
 
-func (s *Service) task(ctx context.Context, version int, t *task, _ int) (any, error) {
-	return s.describeTask(ctx, version, t), nil
+func (s *Service) task(ctx context.Context, version int, t *task, i int) (any, error) {
+	return s.describeTask(ctx, version, t, i), nil
 }
 
-func (s *Service) taskWithTags(ctx context.Context, version int, t *task, _ int) (any, error) {
-	info := s.describeTask(ctx, version, t)
+func (s *Service) taskWithTags(ctx context.Context, version int, t *task, i int) (any, error) {
+	info := s.describeTask(ctx, version, t, i)
 	info.TaskTags = map[string]string{}
 	if t.Spec.PropagateTags {
 		maps.Copy(info.TaskTags, t.Spec.DefinitionTags)
@@ -116,13 +126,13 @@ func (s *Service) taskWithTags(ctx context.Context, version int, t *task, _ int)
 	return info, nil
 }
 
-func (s *Service) describeTask(ctx context.Context, version int, t *task) taskInfo {
+func (s *Service) describeTask(ctx context.Context, version int, t *task, asking int) taskInfo {
 	family, revision, _ := strings.Cut(t.Spec.Definition, ":")
 	info := taskInfo{
 		Cluster: t.Partition.ARN("ecs", "cluster/"+t.Record.Cluster), TaskARN: t.arn("task"), Family: family, Revision: revision,
 		DesiredStatus: statusRunning, KnownStatus: statusPending, Limits: &limits{}, Zone: t.Partition.Region + "a",
 	}
-	for i, state := range s.look(ctx, t, false) {
+	for i, state := range s.look(ctx, t, asking, false) {
 		c := s.describe(version, t, i, state)
 		info.Containers = append(info.Containers, c)
 		if state.Status == runtime.StatusRunning {

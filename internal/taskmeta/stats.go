@@ -65,7 +65,7 @@ type sample struct {
 }
 
 func (s *Service) stats(ctx context.Context, _ int, t *task, i int) (any, error) {
-	state := s.look(ctx, t, true)[i]
+	state := s.look(ctx, t, i, true)[i]
 	if state.Usage == nil {
 		return nil, errUnknown
 	}
@@ -73,9 +73,9 @@ func (s *Service) stats(ctx context.Context, _ int, t *task, i int) (any, error)
 }
 
 // taskStats has null for a container that does not run, as the endpoint has it.
-func (s *Service) taskStats(ctx context.Context, _ int, t *task, _ int) (any, error) {
+func (s *Service) taskStats(ctx context.Context, _ int, t *task, asking int) (any, error) {
 	all := map[string]*dockerStats{}
-	for i, state := range s.look(ctx, t, true) {
+	for i, state := range s.look(ctx, t, asking, true) {
 		id := s.shortID(t, i)
 		if all[id] = nil; state.Usage != nil {
 			all[id] = s.statsOf(t, i, state.Usage)

@@ -35,6 +35,7 @@ type lab struct {
 	now    time.Time
 	issued int
 	states map[string][]runtime.ContainerState
+	late   int // so many more times the supervisor does not know yet that a container has started
 }
 
 func newLab(t *testing.T, secret string) *lab {
@@ -63,7 +64,11 @@ func (l *lab) Inspect(_ context.Context, key string, usage bool) ([]runtime.Cont
 		if !usage {
 			states[i].Usage = nil
 		}
+		if l.late > 0 {
+			states[i] = runtime.ContainerState{Name: states[i].Name, Status: runtime.StatusCreated}
+		}
 	}
+	l.late = max(l.late-1, 0)
 	return states, nil
 }
 
@@ -293,6 +298,28 @@ func TestMetadata(t *testing.T) {
 	for _, name := range []string{st.Record.TaskID, st.Record.TaskID + "-1", strings.Repeat("9", 32) + "-1", main["DockerId"].(string)} {
 		if status, _ := l.get("/v4/"+name, ""); status != http.StatusNotFound {
 			t.Errorf("%s is answered with %d", name, status)
+		}
+	}
+}
+
+// TestAskedBeforeItIsKnownToRun: who asks runs, though the supervisor does not say so yet, and is told its address.
+func TestAskedBeforeItIsKnownToRun(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "secret")
+	st := task(1, role)
+	v4 := l.start(st, 0, private)["ECS_CONTAINER_METADATA_URI_V4"]
+	l.states[st.Key] = []runtime.ContainerState{
+		{Name: "main", Status: runtime.StatusRunning, StartedAt: l.now, Address: "100.96.0.5", Usage: &runtime.Usage{At: l.now}},
+		{Name: "side", Status: runtime.StatusCreated}, // not waited for
+	}
+	for _, path := range []string{"", "/task", "/stats", "/task/stats"} {
+		l.late = 3
+		status, got := l.get(v4+path, "")
+		if known := got["KnownStatus"]; status != http.StatusOK || known != nil && known != "RUNNING" || l.late != 0 {
+			t.Errorf("%s: %d %v, to be asked %d times more", path, status, got, l.late)
+		}
+		if networks := fmt.Sprint(got["Networks"]); path == "" && !strings.Contains(networks, "100.96.0.5") {
+			t.Errorf("networks: %s", networks)
 		}
 	}
 }
