@@ -106,6 +106,7 @@ func (s *Server) handler(token string) (http.Handler, error) {
 	pages := s.protect(own, own, token)
 	// What is signed for AWS's services goes by its signature, wherever its path leads; what is below control.Prefix is ours.
 	all := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.rest.wake()
 		if strings.HasPrefix(r.URL.Path, control.Prefix) {
 			pages.ServeHTTP(w, r)
 			return

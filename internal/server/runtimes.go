@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"github.com/batchbox/batchbox/internal/logstore"
 	"github.com/batchbox/batchbox/internal/runtime"
@@ -33,8 +34,18 @@ func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	}
 	sink := supervisor.LogStore(writer, nil)
 	defer sink.Close() // what mattered was synced before it was reported
+	r := newRest()
+	r.wake()
+	resting, end := context.WithCancel(context.Background())
+	var rested sync.WaitGroup
+	rested.Go(func() { r.run(resting) })
+	defer func() {
+		end()
+		rested.Wait()
+	}()
 	return supervisor.Main(ctx, supervisor.ServeOptions{
-		Dir: dir.supervisor(), Logs: sink, Volumes: dir.volumes(), Logger: cfg.Logger,
+		Busy: r.wake,
+		Dir:  dir.supervisor(), Logs: sink, Volumes: dir.volumes(), Logger: cfg.Logger,
 		OpenRuntimes: func(ctx context.Context) ([]runtime.Runtime, error) {
 			rt, err := openRuntime(ctx, cfg.Runtime, at)
 			return []runtime.Runtime{rt}, err

@@ -57,6 +57,7 @@ type Server struct {
 	upstream *upstream // nil if there is none
 	listener *door
 	http     *http.Server
+	rest     *rest
 	// announced is what the engine's file says, and withdraw removes it.
 	announced control.Engine
 	withdraw  func() error
@@ -86,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, dir: layout(cfg.DataDir), clock: cfg.Clock, asked: make(chan struct{})}
+	s := &Server{cfg: cfg, dir: layout(cfg.DataDir), clock: cfg.Clock, asked: make(chan struct{}), rest: newRest()}
 	if s.clock == nil {
 		s.clock = systemClock{}
 	}
@@ -295,6 +296,10 @@ func (s *Server) serve() error {
 	ctx, s.end = context.WithCancel(context.Background())
 	s.background.Go(func() { s.registry.Run(ctx) })
 	s.background.Go(func() { s.runRetention(ctx) })
+	if s.cfg.InProcess == nil { // else the process is somebody else's
+		s.background.Go(func() { s.rest.run(ctx) })
+		s.rest.wake()
+	}
 	s.http = s.listener.newHTTP(s, handler)
 	if err := s.runEvents(ctx); err != nil {
 		return err

@@ -39,6 +39,8 @@ type ServeOptions struct {
 	StartParallelism int
 	// Ready, if set, is called when clients can connect.
 	Ready func()
+	// Busy, if set, is called when a client asks for something or a task has something to report. It must not block.
+	Busy func()
 
 	files fsys.FS // fsys.OS if nil; tests put failing ones here
 }
@@ -57,6 +59,9 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	}
 	if o.files == nil {
 		o.files = fsys.OS
+	}
+	if o.Busy == nil {
+		o.Busy = func() {}
 	}
 	held, first, err := lock(o.files, o.Dir)
 	if err != nil {
@@ -80,6 +85,7 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	}()
 	s := &server{
 		log:     o.Logger,
+		busy:    o.Busy,
 		journal: j,
 		hello:   hello{Version: protocolVersion, Oldest: protocolOldest, Instance: uuid.NewString(), PID: os.Getpid()},
 		changed: make(chan struct{}, 1),
@@ -172,6 +178,7 @@ type server struct {
 	keeper  *Keeper
 	journal *journal
 	log     *slog.Logger
+	busy    func()
 	hello   hello
 	changed chan struct{}       // a client has come or gone
 	end     chan *time.Duration // a client asked for the end, with this grace
@@ -240,6 +247,7 @@ func (s *server) connected() bool {
 
 // report is the keeper's way out: every client hears of everything.
 func (s *server) report(reports []runtime.Report) {
+	s.busy()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.sessions {
@@ -357,6 +365,7 @@ func (s *server) serve(c *session, r *frameReader) error {
 			}
 			return err
 		}
+		s.busy()
 		err := s.keeper.Start(q.Start)
 		err = errors.Join(err, s.keeper.Stop(q.Stop), s.keeper.Ack(q.Ack))
 		if err != nil {
