@@ -218,7 +218,8 @@ func (pl *planner) classify(p *plan) (err error) {
 
 // fill finds the members of a structure.
 func (pl *planner) fill(p *plan, required []string) error {
-	p.byName = map[string]int{}
+	p.byName = make(map[string]int, p.typ.NumField())
+	p.fields = make([]field, 0, p.typ.NumField()) // the plans of all services are a megabyte: none has room it does not need
 	for i := range p.typ.NumField() {
 		sf := p.typ.Field(i)
 		if !sf.IsExported() || sf.Name == "ResultMetadata" {

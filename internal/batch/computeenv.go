@@ -44,7 +44,7 @@ func NewComputeEnvironment(raw []byte, p Partition, uuid string) (ComputeEnviron
 		Context:      req.str("context"),
 		Tags:         req.stringMap("tags"),
 	}
-	if !namePattern.MatchString(ce.Name) {
+	if !namePattern().MatchString(ce.Name) {
 		return ComputeEnvironment{}, Invalidf("Compute Environment name should match a valid pattern.")
 	}
 	if !req.empty("state") && strings.ToUpper(req.str("state")) != Enabled {

@@ -28,7 +28,7 @@ func NewConsumableResource(raw []byte) (ConsumableResource, error) {
 		cr.Type = Replenishable
 	}
 	switch {
-	case !namePattern.MatchString(cr.Name):
+	case !namePattern().MatchString(cr.Name):
 		return ConsumableResource{}, Invalidf("ConsumableResource name should match a valid pattern.")
 	case cr.Total < 0:
 		return ConsumableResource{}, Invalidf("totalQuantity cannot be a negative number.")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -14,7 +15,9 @@ import (
 const reservedPrefix = "AWS_BATCH"
 
 // userPattern is the service's pattern for user, with the group forms of the API reference.
-var userPattern = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,30}(:[a-z0-9_][a-z0-9_-]{0,30})?$`)
+var userPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,30}(:[a-z0-9_][a-z0-9_-]{0,30})?$`)
+})
 
 // checkContainer checks containerProperties, or one container of ecsProperties, and returns what it asks for. The texts
 // are those the reference documents in 2.3; those marked "cdk-preflight" were recorded from the service by that project.
@@ -273,7 +276,7 @@ func (s taskScope) checkUlimits(c object) error {
 }
 
 func (s taskScope) checkUser(c object) error {
-	if u := c.str("user"); u != "" && !userPattern.MatchString(u) {
+	if u := c.str("user"); u != "" && !userPattern().MatchString(u) {
 		return Invalidf("User '%s' does not match regex", u)
 	}
 	return nil

@@ -34,7 +34,7 @@ func (r Rules) NewJobDefinition(raw []byte) (JobDefinition, error) {
 		return JobDefinition{}, err
 	}
 	jd := JobDefinition{Name: doc.str("jobDefinitionName"), Status: Active, Tags: doc.stringMap("tags")}
-	if !namePattern.MatchString(jd.Name) {
+	if !namePattern().MatchString(jd.Name) {
 		return JobDefinition{}, Invalidf("Job definition name should match a valid pattern.")
 	}
 	if err := checkTags(jd.Tags); err != nil {

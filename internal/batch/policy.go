@@ -3,10 +3,11 @@ package batch
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // sharePattern is the form of a share identifier: 255 characters, with an optional '*' after them.
-var sharePattern = regexp.MustCompile(`^[0-9A-Za-z_-]{1,255}\*?$`)
+var sharePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z_-]{1,255}\*?$`) })
 
 // Bounds of a fairsharePolicy (API reference, FairsharePolicy, ShareAttributes).
 const (
@@ -24,7 +25,7 @@ func NewSchedulingPolicy(raw []byte) (SchedulingPolicy, error) {
 		return SchedulingPolicy{}, err
 	}
 	sp := SchedulingPolicy{Name: req.str("name"), Tags: req.stringMap("tags")}
-	if !namePattern.MatchString(sp.Name) {
+	if !namePattern().MatchString(sp.Name) {
 		return SchedulingPolicy{}, Invalidf("Scheduling policy name should match a valid pattern.")
 	}
 	if err := checkTags(sp.Tags); err != nil {
@@ -103,7 +104,7 @@ func parseShares(entries []object) ([]ShareWeight, error) {
 			s.Weight = w
 		}
 		switch {
-		case !sharePattern.MatchString(s.Identifier):
+		case !sharePattern().MatchString(s.Identifier):
 			return nil, Invalidf("ShareIdentifier name should match a valid pattern.")
 		case s.Weight < minWeight || s.Weight > maxWeight:
 			return nil, Invalidf("Weight factor should be between 0.0001 and 999.9999.")

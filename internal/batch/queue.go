@@ -34,7 +34,7 @@ func NewJobQueue(raw []byte, p Partition) (JobQueue, error) {
 		Type:         strings.ToUpper(req.str("jobQueueType")),
 		Tags:         req.stringMap("tags"),
 	}
-	if !namePattern.MatchString(q.Name) {
+	if !namePattern().MatchString(q.Name) {
 		return JobQueue{}, Invalidf("Job Queue name should match a valid pattern.")
 	}
 	if err := checkTags(q.Tags); err != nil {

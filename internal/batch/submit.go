@@ -49,7 +49,7 @@ func ResolveJob(raw []byte, s Submission) (*Spec, error) {
 		PlatformDeclared: doc.has("platformCapabilities"),
 		Tags:             req.stringMap("tags"),
 	}
-	if !namePattern.MatchString(spec.JobName) {
+	if !namePattern().MatchString(spec.JobName) {
 		return nil, Invalidf("Job name should match valid pattern")
 	}
 	if spec.Platform, err = parsePlatform(doc); err != nil {
@@ -140,7 +140,7 @@ func (s Submission) resolveShare(spec *Spec, req, doc object) error {
 		switch {
 		case share == "":
 			return Refusedf("shareIdentifier must be specified.") // quoted in boto/boto3#3158
-		case !sharePattern.MatchString(share):
+		case !sharePattern().MatchString(share):
 			return Invalidf("ShareIdentifier name should match a valid pattern.")
 		}
 		spec.Share = share

@@ -4,6 +4,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/batchbox/batchbox/internal/batch"
 )
@@ -14,7 +15,7 @@ const RepositoryNamePattern = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|
 
 var (
 	nameRE   = regexp.MustCompile(`^` + RepositoryNamePattern + `$`)
-	tagRE    = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	tagRE    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) })
 	digestRE = regexp.MustCompile(`^sha256:[a-f0-9]{64}$`)
 	regionRE = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}$`)
 	// awsHostRE takes apart the host of a private ECR registry: the plain, FIPS and dual-stack names of AWS, and the same
@@ -28,7 +29,7 @@ func ValidName(name string) bool {
 }
 
 // ValidTag says whether tag can be an image's tag.
-func ValidTag(tag string) bool { return tagRE.MatchString(tag) }
+func ValidTag(tag string) bool { return tagRE().MatchString(tag) }
 
 // ValidDigest says whether d is a digest this registry stores things under: sha256, in lower case.
 func ValidDigest(d string) bool { return digestRE.MatchString(d) }

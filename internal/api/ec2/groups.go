@@ -3,6 +3,7 @@ package ec2
 import (
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/batchbox/batchbox/internal/awswire"
 )
@@ -101,7 +102,7 @@ type createGroupOutput struct {
 
 // groupTextRE are the characters of a name and a description
 // (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html).
-var groupTextRE = regexp.MustCompile(`^[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{0,255}$`)
+var groupTextRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{0,255}$`) })
 
 const groupTextSet = `strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*`
 
@@ -114,9 +115,9 @@ func createGroup(t *tx, in *createGroupInput) (*createGroupOutput, error) {
 		return nil, missing("GroupDescription")
 	case len(name) > 2 && name[:3] == "sg-":
 		return nil, invalid("Invalid value '%s' for groupName. Group names may not be in the format sg-*.", name)
-	case !groupTextRE.MatchString(name):
+	case !groupTextRE().MatchString(name):
 		return nil, invalid("Value (%s) for parameter GroupName is invalid. Character sets beyond ASCII are not supported.", name)
-	case !groupTextRE.MatchString(*in.Description):
+	case !groupTextRE().MatchString(*in.Description):
 		return nil, invalid("Invalid security group description. Valid descriptions are " + groupTextSet)
 	case name == "default":
 		return nil, refuse("InvalidGroup.Reserved", "The security group 'default' is reserved")

@@ -171,7 +171,7 @@ func ruleBlock(s string, v6 bool) (string, error) {
 }
 
 func ruleDescription(s *string) (string, error) {
-	if s != nil && !groupTextRE.MatchString(*s) {
+	if s != nil && !groupTextRE().MatchString(*s) {
 		return "", invalid("Invalid rule description. Valid descriptions are " + groupTextSet)
 	}
 	return str(s), nil

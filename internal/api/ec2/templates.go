@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/batchbox/batchbox/internal/awswire"
@@ -156,7 +157,7 @@ func (l *template) version(text string) (int, error) {
 	return i, nil
 }
 
-var templateNameRE = regexp.MustCompile(`^[a-zA-Z0-9().\-/_]{3,128}$`)
+var templateNameRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9().\-/_]{3,128}$`) })
 
 type createTemplateInput struct {
 	ClientToken        *string
@@ -198,7 +199,7 @@ func createTemplate(t *tx, in *createTemplateInput) (*templateOutput, error) {
 	switch {
 	case in.LaunchTemplateName == nil:
 		return nil, missing("LaunchTemplateName")
-	case !templateNameRE.MatchString(*in.LaunchTemplateName):
+	case !templateNameRE().MatchString(*in.LaunchTemplateName):
 		return nil, refuse("InvalidLaunchTemplateName.MalformedException", "Launch template names must be between 3 and 128 characters, and may contain letters, numbers, and the following characters: ( ) . - / _")
 	}
 	if err := checkData(in.LaunchTemplateData); err != nil {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
@@ -85,7 +86,7 @@ func encryption(p batch.Partition, in *types.EncryptionConfiguration) (kind, key
 	return string(in.EncryptionType), key, nil
 }
 
-var filterRE = regexp.MustCompile(`^[0-9a-zA-Z._*-]{1,128}$`)
+var filterRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-zA-Z._*-]{1,128}$`) })
 
 // mutability checks a tag mutability with its exclusion filters and gives both as the registry keeps them.
 func mutability(m types.ImageTagMutability, filters []types.ImageTagMutabilityExclusionFilter) (string, []string, error) {
@@ -115,8 +116,8 @@ func mutability(m types.ImageTagMutability, filters []types.ImageTagMutabilityEx
 			return "", nil, invalid("imageTagMutabilityExclusionFilters.filterType", "Member must satisfy enum value set: [WILDCARD]")
 		}
 		pattern := str(f.Filter)
-		if !filterRE.MatchString(pattern) || strings.Count(pattern, "*") > 2 {
-			return "", nil, invalid("imageTagMutabilityExclusionFilters.filter", "must satisfy regular expression '%s' and have at most two wildcards", filterRE)
+		if !filterRE().MatchString(pattern) || strings.Count(pattern, "*") > 2 {
+			return "", nil, invalid("imageTagMutabilityExclusionFilters.filter", "must satisfy regular expression '%s' and have at most two wildcards", filterRE())
 		}
 		patterns = append(patterns, pattern)
 	}

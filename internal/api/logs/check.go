@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/batchbox/batchbox/internal/logstore/index"
@@ -90,8 +91,8 @@ func (v *checks) oneOf(member, value string, set ...string) {
 var (
 	groupNames  = index.GroupNames
 	streamNames = regexp.MustCompile(`^[^:*]*$`)
-	tagKeys     = regexp.MustCompile(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$`)
-	tagValues   = regexp.MustCompile(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$`)
+	tagKeys     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$`) })
+	tagValues   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$`) })
 )
 
 const maxName = index.MaxName
@@ -128,7 +129,7 @@ func (v *checks) tags(tags map[string]string) {
 	for k, value := range tags {
 		v.tagKey("tags", k)
 		v.length("tags", value, 0, 256)
-		v.pattern("tags", value, tagValues)
+		v.pattern("tags", value, tagValues())
 		if strings.HasPrefix(strings.ToLower(k), "aws:") {
 			v.first = refuse(codeInvalid, "Tag keys beginning with aws: are reserved for AWS.") // unverified
 		}
@@ -137,7 +138,7 @@ func (v *checks) tags(tags map[string]string) {
 
 func (v *checks) tagKey(member, k string) {
 	v.length(member, k, 1, 128)
-	v.pattern(member, k, tagKeys)
+	v.pattern(member, k, tagKeys())
 }
 
 // maxTags is how many tags a resource may have (API reference, TagResource).

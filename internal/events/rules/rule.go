@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/batchbox/batchbox/internal/batch"
 	"github.com/batchbox/batchbox/internal/events/pattern"
@@ -93,7 +94,7 @@ const (
 	maxTags    = 50
 )
 
-var nameRE = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
+var nameRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`) })
 
 // BusName is the one event bus there is.
 const BusName = "default"
@@ -119,7 +120,7 @@ func CheckBus(p batch.Partition, name *string) error {
 
 // check looks at a rule as PutRule gives it.
 func (r *Rule) check() error {
-	if !nameRE.MatchString(r.Name) {
+	if !nameRE().MatchString(r.Name) {
 		return refuse(Invalid, "1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", r.Name)
 	}
 	switch r.State {
@@ -146,8 +147,8 @@ func checkTags(tags map[string]string) error {
 }
 
 var (
-	logGroupRE = regexp.MustCompile(`^log-group:([.\-_/#A-Za-z0-9]{1,512})(:\*)?$`)
-	queueRE    = regexp.MustCompile(`^job-queue/([A-Za-z0-9_-]{1,128})$`)
+	logGroupRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^log-group:([.\-_/#A-Za-z0-9]{1,512})(:\*)?$`) })
+	queueRE    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^job-queue/([A-Za-z0-9_-]{1,128})$`) })
 )
 
 // kind is what a target is.
@@ -173,10 +174,10 @@ func place(p batch.Partition, arn string) (kind, string, error) {
 		return 0, "", refuse(Invalid, "Parameter %s is not valid. Reason: The target is not in account %s and region %s, as its rule is.", arn, p.Account, p.Region)
 	}
 	if service == "logs" {
-		if m := logGroupRE.FindStringSubmatch(resource); m != nil {
+		if m := logGroupRE().FindStringSubmatch(resource); m != nil {
 			return kindLogs, m[1], nil
 		}
-	} else if m := queueRE.FindStringSubmatch(resource); m != nil {
+	} else if m := queueRE().FindStringSubmatch(resource); m != nil {
 		return kindBatch, m[1], nil
 	}
 	return 0, "", refuse(Invalid, "Parameter %s is not valid. Reason: Provided Arn is not in correct format.", arn)
@@ -184,7 +185,7 @@ func place(p batch.Partition, arn string) (kind, string, error) {
 
 // check looks at a target as PutTargets gives it.
 func (t *Target) check(p batch.Partition) error {
-	if !nameRE.MatchString(t.ID) {
+	if !nameRE().MatchString(t.ID) {
 		return refuse(Invalid, "1 validation error detected: Value '%s' at 'targets.id' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", t.ID)
 	}
 	what, _, err := place(p, t.ARN)
