@@ -248,10 +248,10 @@ func (e *Engine) try(batched []*request) error {
 	if len(out.Ack) > 0 {
 		e.cfg.Launcher.Ack(out.Ack)
 	}
+	answer(batched)
 	if e.cfg.Observer != nil && len(out.Notices) > 0 {
 		e.cfg.Observer.Observe(out.Notices)
 	}
-	answer(batched)
 	return nil
 }
 
