@@ -124,6 +124,44 @@ var aclLook = look[NetworkACL]{
 		"entry.ipv6-cidr": func(l *NetworkACL) []string {
 			return each(l.Entries, func(e *ACLEntry) *string { return e.Ipv6CidrBlock })
 		},
+		"entry.egress": func(l *NetworkACL) (values []string) {
+			for _, e := range l.Entries {
+				values = append(values, flag(e.Egress)...)
+			}
+			return values
+		},
+		"entry.icmp.code": func(l *NetworkACL) (values []string) {
+			for _, e := range l.Entries {
+				if e.IcmpTypeCode != nil {
+					values = append(values, number(e.IcmpTypeCode.Code)...)
+				}
+			}
+			return values
+		},
+		"entry.icmp.type": func(l *NetworkACL) (values []string) {
+			for _, e := range l.Entries {
+				if e.IcmpTypeCode != nil {
+					values = append(values, number(e.IcmpTypeCode.Type)...)
+				}
+			}
+			return values
+		},
+		"entry.port-range.from": func(l *NetworkACL) (values []string) {
+			for _, e := range l.Entries {
+				if e.PortRange != nil {
+					values = append(values, number(e.PortRange.From)...)
+				}
+			}
+			return values
+		},
+		"entry.port-range.to": func(l *NetworkACL) (values []string) {
+			for _, e := range l.Entries {
+				if e.PortRange != nil {
+					values = append(values, number(e.PortRange.To)...)
+				}
+			}
+			return values
+		},
 		"entry.protocol": func(l *NetworkACL) []string { return each(l.Entries, func(e *ACLEntry) *string { return e.Protocol }) },
 		"entry.rule-action": func(l *NetworkACL) []string {
 			return each(l.Entries, func(e *ACLEntry) *string { return e.RuleAction })

@@ -17,6 +17,7 @@ func (a *api) endpointOperations() []awswire.Operation {
 		change(a, "DeleteVpcEndpoints", deleteEndpoints),
 		view(a, "DescribeVpcEndpoints", describeEndpoints),
 		view(a, "DescribePrefixLists", describePrefixLists),
+		view(a, "DescribeVpcEndpointServices", describeEndpointServices),
 	}
 }
 

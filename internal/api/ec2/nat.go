@@ -12,6 +12,7 @@ func (a *api) addressOperations() []awswire.Operation {
 	return []awswire.Operation{
 		change(a, "AllocateAddress", allocateAddress),
 		change(a, "ReleaseAddress", releaseAddress),
+		change(a, "DisassociateAddress", disassociateAddress),
 		view(a, "DescribeAddresses", describeAddresses),
 		view(a, "DescribeAddressesAttribute", describeAddressAttributes),
 		change(a, "CreateNatGateway", createNAT),
@@ -115,6 +116,33 @@ func allocateAddress(t *tx, in *allocateAddressInput) (*allocateAddressOutput, e
 		}
 	}
 	return nil, refuse("AddressLimitExceeded", "The maximum number of addresses has been reached.")
+}
+
+type disassociateAddressInput struct {
+	AssociationId *string
+	DryRun        *bool
+	PublicIp      *string
+}
+
+// disassociateAddress refuses, since nothing has an address but a NAT gateway, which keeps it as long as it lives: AWS answers
+// the same. A client that releases the address of a gateway that is gone finds no association any more.
+func disassociateAddress(t *tx, in *disassociateAddressInput) (*done, error) {
+	if in.AssociationId == nil && in.PublicIp == nil {
+		return nil, missing("AssociationId")
+	}
+	nats, err := all[natGateway](t, &kindNAT)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nats {
+		if n.Association != "" && (n.Association == str(in.AssociationId) || n.PublicIP == str(in.PublicIp)) {
+			return nil, refuse("AuthFailure", "You do not have permission to access the specified resource.")
+		}
+	}
+	if in.AssociationId == nil {
+		return nil, noSuchAddress(*in.PublicIp)
+	}
+	return nil, refuse("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", *in.AssociationId)
 }
 
 type addressInput struct {

@@ -32,6 +32,11 @@ func TestNetworkACL(t *testing.T) {
 	} {
 		c.same(path, got.texts(path), want)
 	}
+	// aws_network_acl_rule is read by the entry's direction and number.
+	for filter, value := range map[string]string{"entry.egress": "false", "entry.rule-number": "150", "entry.port-range.from": "80", "entry.port-range.to": "443", "entry.icmp.type": "-1", "entry.icmp.code": "-1"} {
+		c.same(filter, c.call("DescribeNetworkAcls", filtered("network-acl-id", id, filter, value)...).texts("networkAclSet/item/networkAclId"), id)
+		c.same(filter+" of none", c.call("DescribeNetworkAcls", filtered("network-acl-id", id, filter, "7")...).texts("networkAclSet/item/networkAclId"), "")
+	}
 	c.refused("NetworkAclEntryAlreadyExists", "The network acl entry identified by 100 already exists.", "CreateNetworkAclEntry", entry("100", "-1", "10.0.0.0/8")...)
 	c.call("ReplaceNetworkAclEntry", entry("100", "-1", "10.9.9.9/8")...)
 	c.same("replaced", read().texts("entrySet/item/cidrBlock"), "0.0.0.0/0 10.0.0.0/8 0.0.0.0/0 10.0.0.0/8 0.0.0.0/0")
@@ -90,11 +95,15 @@ func TestNATGateway(t *testing.T) {
 	c.same("the route", routes().texts("routeTableSet/item/routeSet/item/natGatewayId"), nat)
 	c.same("its gateway", routes().texts("routeTableSet/item/routeSet/item/gatewayId"), "local")
 	c.refused("InvalidIPAddress.InUse", "Address 203.0.113.1 is in use.", "ReleaseAddress", "AllocationId", address)
+	association := held.text("addressesSet/item/associationId")
+	c.refused("AuthFailure", "You do not have permission to access the specified resource.", "DisassociateAddress", "AssociationId", association)
 	c.refused("Resource.AlreadyAssociated", "Elastic IP address ["+address+"] is already associated", "CreateNatGateway", "SubnetId", subnet, "AllocationId", address)
 	c.refused("DependencyViolation", "The subnet '"+subnet+"' has dependencies and cannot be deleted.", "DeleteSubnet", "SubnetId", subnet)
 	c.same("deleted", c.call("DeleteNatGateway", "NatGatewayId", nat).text("natGatewayId"), nat)
 	c.refused("NatGatewayNotFound", "The NAT gateway '"+nat+"' was not found", "DescribeNatGateways", "NatGatewayId.1", nat)
 	c.same("the route without it", routes().texts("routeTableSet/item/routeSet/item/state"), "active blackhole")
+	// aws_eip is destroyed by the association it was last read with.
+	c.refused("InvalidAssociationID.NotFound", "The association ID '"+association+"' does not exist", "DisassociateAddress", "AssociationId", association)
 	c.call("ReleaseAddress", "AllocationId", address)
 	c.refused("InvalidAllocationID.NotFound", "The allocation ID '"+address+"' does not exist", "DescribeAddresses", "AllocationId.1", address)
 	c.call("ReleaseAddress", "PublicIp", "203.0.113.2")
@@ -132,6 +141,20 @@ func TestVPCEndpoint(t *testing.T) {
 	read = c.call("DescribeVpcEndpoints", filtered("service-name", s3)...)
 	c.same("route tables", read.texts("vpcEndpointSet/item/routeTableIdSet/item"), "")
 	c.same("policy", read.texts("vpcEndpointSet/item/policyDocument"), "{}")
+
+	// The provider's data source asks by name, and takes one service only: the type has to tell two apart.
+	services := c.call("DescribeVpcEndpointServices", append(filtered("service-type", "Gateway"), "ServiceName.1", s3)...)
+	c.same("names", services.texts("serviceNameSet/item"), s3)
+	c.same("types", services.texts("serviceDetailSet/item/serviceType/item/serviceType"), "Gateway")
+	c.same("of one name", c.call("DescribeVpcEndpointServices", "ServiceName.1", s3).texts("serviceDetailSet/item/serviceType/item/serviceType"), "Gateway Interface")
+	services = c.call("DescribeVpcEndpointServices", "ServiceName.1", ecr)
+	for path, want := range map[string]string{"privateDnsName": "api.ecr.eu-west-1.amazonaws.com", "owner": "amazon", "serviceRegion": "eu-west-1", "acceptanceRequired": "false", "vpcEndpointPolicySupported": "true"} {
+		c.same(path, services.text("serviceDetailSet/item/"+path), want)
+	}
+	c.same("availability zones", services.texts("serviceDetailSet/item/availabilityZoneSet/item"), "eu-west-1a eu-west-1b eu-west-1c")
+	first := c.call("DescribeVpcEndpointServices", "MaxResults", "5")
+	c.same("the next page", fmt.Sprint(len(first.all("serviceDetailSet/item")), c.call("DescribeVpcEndpointServices", "MaxResults", "5", "NextToken", first.text("nextToken")).texts("serviceNameSet/item") > first.texts("serviceNameSet/item")), "5 true")
+	c.refused("InvalidServiceName", "The Vpc Endpoint Service 'com.amazonaws.us-east-1.s3' does not exist", "DescribeVpcEndpointServices", "ServiceName.1", "com.amazonaws.us-east-1.s3")
 
 	of := []string{"VpcId", vpc, "ServiceName", ecr, "VpcEndpointType", "Interface", "SubnetId.1", subnet}
 	inside := c.call("CreateVpcEndpoint", append(of, "SecurityGroupId.1", group)...).text("vpcEndpoint/vpcEndpointId")

@@ -65,7 +65,7 @@ func refusedOperations() map[string]string {
 			"AttachNetworkInterface", "DetachNetworkInterface", "AllocateHosts", "CreateCapacityReservation",
 		},
 		"batchbox has no network behind its VPCs": {
-			"AssociateAddress", "DisassociateAddress", "CreateVpcPeeringConnection", "CreateVpnGateway", "CreateVpnConnection", "CreateCustomerGateway",
+			"AssociateAddress", "CreateVpcPeeringConnection", "CreateVpnGateway", "CreateVpnConnection", "CreateCustomerGateway",
 			"CreateTransitGateway", "CreateEgressOnlyInternetGateway", "CreateFlowLogs", "CreateManagedPrefixList", "AssociateVpcCidrBlock", "AssociateSubnetCidrBlock",
 		},
 	} {
