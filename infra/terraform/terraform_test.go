@@ -1,12 +1,12 @@
-// Package terraform has no code, only tests of the Terraform modules beside it that need no provider.
+// Package terraform has no code, only tests of the Terraform modules beside it. Most need no provider.
 package terraform
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,12 +65,12 @@ func TestRules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mock := []byte("mock_provider \"aws\" {}\n")
-			if !bytes.Contains(rules, mock) {
-				t.Fatalf("%s/tests/rules.tftest.hcl has no line %q", m, mock)
+			mocked := mock.FindIndex(rules)
+			if mocked == nil {
+				t.Fatalf("%s/tests/rules.tftest.hcl mocks no provider", m)
 			}
 			write(t, filepath.Join(dir, "variables.tf"), variables)
-			write(t, filepath.Join(dir, "tests", "rules.tftest.hcl"), bytes.Replace(rules, mock, nil, 1))
+			write(t, filepath.Join(dir, "tests", "rules.tftest.hcl"), slices.Delete(rules, mocked[0], mocked[1]))
 			if out, err := terraform(t, dir, "init", "-input=false", "-no-color"); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -78,6 +78,39 @@ func TestRules(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+var mock = regexp.MustCompile(`(?s)mock_provider "aws" \{(\n.*?\n)?\}\n`)
+
+// TestWithProvider runs all test files of each module with the provider's own schema, and checks the configuration by it. The
+// provider's answers are mocked.
+func TestWithProvider(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	env := testenv.AWSProvider(t)
+	run := func(dir string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "terraform", args...)
+		cmd.Dir, cmd.Env = dir, env
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: terraform %s: %v\n%s", dir, strings.Join(args, " "), err, out)
+		}
+	}
+	for _, m := range modules(t) {
+		dir := filepath.Join(t.TempDir(), m)
+		if err := os.CopyFS(dir, os.DirFS(m)); err != nil {
+			t.Fatal(err)
+		}
+		for _, leftover := range []string{".terraform", ".terraform.lock.hcl", "backend_override.tf"} {
+			if err := os.RemoveAll(filepath.Join(dir, leftover)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(dir, "init", "-backend=false", "-no-color")
+		run(dir, "validate", "-no-color")
+		run(dir, "test", "-no-color")
 	}
 }
 

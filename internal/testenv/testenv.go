@@ -132,3 +132,35 @@ func Require(t testing.TB, needs ...Need) {
 		t.Skipf("needs %s: %s", n.name, reason)
 	}
 }
+
+// AWSProvider is for tests that run Terraform with the real AWS provider: the environment for it, in which `terraform init`
+// finds the provider without another download. It skips the test, with Terraform's reason, where the provider can't be had.
+// Of the user's Terraform settings only those count that say where providers come from.
+func AWSProvider(t testing.TB) []string {
+	t.Helper()
+	Require(t, Terraform)
+	var env []string
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if (strings.HasPrefix(name, "TF_") || strings.HasPrefix(name, "AWS_")) && name != "TF_CLI_CONFIG_FILE" && name != "TF_PLUGIN_CACHE_DIR" {
+			continue
+		}
+		env = append(env, v)
+	}
+	env = append(env, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0")
+	if os.Getenv("TF_PLUGIN_CACHE_DIR") == "" {
+		env = append(env, "TF_PLUGIN_CACHE_DIR="+t.TempDir())
+	}
+	dir := t.TempDir()
+	main := []byte("terraform {\n  required_providers {\n    aws = {\n      source  = \"hashicorp/aws\"\n      version = \">= 5.46, < 7\"\n    }\n  }\n}\n")
+	if err := os.WriteFile(filepath.Join(dir, "main.tf"), main, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	init := exec.CommandContext(t.Context(), "terraform", "init", "-no-color")
+	init.Dir, init.Env = dir, env
+	if out, err := init.CombinedOutput(); err != nil {
+		_, reason, _ := strings.Cut(string(out), "Error: ")
+		t.Skipf("needs the AWS provider of Terraform: %s", strings.Join(strings.Fields(reason), " "))
+	}
+	return env
+}

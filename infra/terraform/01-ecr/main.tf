@@ -42,4 +42,9 @@ resource "aws_ecr_lifecycle_policy" "this" {
       },
     ]
   })
+
+  # A repository that takes the place of another has the same name, but no policy.
+  lifecycle {
+    replace_triggered_by = [aws_ecr_repository.this.encryption_configuration]
+  }
 }

@@ -221,7 +221,7 @@ locals {
   # main node, since it is narrower.
   ranges = concat(
     [{ targetNodes = "0:", container = local.container }],
-    [for c in var.main_command[*] : { targetNodes = "0", container = merge(local.container, { command = c }) }],
+    var.main_command == null ? [] : [{ targetNodes = "0", container = merge(local.container, { command = var.main_command }) }],
   )
 }
 

@@ -1,6 +1,8 @@
 # What the variables refuse. Nothing here reads a resource.
 
-mock_provider "aws" {}
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
 
 run "account_too_short" {
   command = plan

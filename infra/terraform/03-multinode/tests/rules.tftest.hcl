@@ -1,6 +1,8 @@
 # What the variables refuse. Nothing here reads a resource.
 
-mock_provider "aws" {}
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
 
 run "account_too_short" {
   command = plan
@@ -83,11 +85,11 @@ run "burstable_in_a_placement_group" {
   expect_failures = [var.instance_types]
 }
 
-run "no_vcpus" {
+run "two_and_a_half_vcpus_at_most" {
   command = plan
   variables {
     image     = "example.com/x:1"
-    max_vcpus = 0
+    max_vcpus = 2.5
   }
   expect_failures = [var.max_vcpus]
 }
