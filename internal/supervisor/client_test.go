@@ -38,6 +38,16 @@ func opens(rt runtime.Runtime) func(context.Context) ([]runtime.Runtime, error) 
 	return func(context.Context) ([]runtime.Runtime, error) { return []runtime.Runtime{rt}, nil }
 }
 
+// busyFrom has begin run before the supervisor looks whether it has anything to do, so that its grace is not what a client has
+// to connect in.
+func (o *ServeOptions) busyFrom(begin func()) {
+	ready := o.Ready
+	o.Ready = func() {
+		begin()
+		ready()
+	}
+}
+
 // serve starts a supervisor in dir and waits until it is ready.
 func serve(t *testing.T, dir string, adjust ...func(*ServeOptions)) *boss {
 	t.Helper()
@@ -146,9 +156,15 @@ func (c *caller) wantMissing(keys ...string) {
 
 func TestClientAndServer(t *testing.T) {
 	t.Parallel()
-	b := serve(t, t.TempDir(), func(o *ServeOptions) { o.IdleGrace = 2 * time.Second })
-	c := connectWith(t, ClientOptions{Dir: b.dir, Linger: 10 * time.Millisecond})
-	c.start(taskOf("a/1", "main! print=hello exit=3"), taskOf("b/1", "main! block"))
+	var c *caller
+	b := serve(t, t.TempDir(), func(o *ServeOptions) {
+		o.IdleGrace = 300 * time.Millisecond
+		o.busyFrom(func() {
+			c = connectWith(t, ClientOptions{Dir: o.Dir, Linger: 10 * time.Millisecond})
+			c.start(taskOf("a/1", "main! print=hello exit=3"), taskOf("b/1", "main! block"))
+			c.await(t, "b/1", runtime.Started, 1)
+		})
+	})
 	if got := outcome(c.ended(t, "a/1")); got != "main 3" {
 		t.Errorf("a ended as %s", got)
 	}
@@ -484,10 +500,15 @@ func TestToldToEnd(t *testing.T) {
 // TestIdleGrace keeps a supervisor while there is a client or an end that nobody has acknowledged.
 func TestIdleGrace(t *testing.T) {
 	t.Parallel()
-	b := serve(t, t.TempDir(), func(o *ServeOptions) { o.IdleGrace = 300 * time.Millisecond })
-	c := connect(t, b.dir)
-	c.start(taskOf("a/1", "main!"))
-	c.ended(t, "a/1")
+	var c *caller
+	b := serve(t, t.TempDir(), func(o *ServeOptions) {
+		o.IdleGrace = 300 * time.Millisecond
+		o.busyFrom(func() {
+			c = connect(t, o.Dir)
+			c.start(taskOf("a/1", "main!"))
+			c.ended(t, "a/1")
+		})
+	})
 	_ = c.Client.Close()
 	select {
 	case <-b.done:

@@ -28,6 +28,7 @@ type service struct {
 	noReading bool // reads of logs are refused
 	logConfig map[string]any
 	change    func(s *service)
+	described func() // called when jobs have been described
 }
 
 type fakeChild struct {
@@ -89,6 +90,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out = s.submit(in)
 	case "describejobs":
 		out = s.describe(in)
+		if s.described != nil {
+			s.described()
+		}
 	case "listjobs":
 		out = s.list(in)
 	case "terminatejob":

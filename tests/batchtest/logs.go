@@ -27,7 +27,7 @@ func (r *runner) readLogs(ctx context.Context, job types.JobDetail, children []*
 	deadline := time.Now().Add(r.logTimeout)
 	soon := time.Now().Add(min(r.logTimeout, 5*time.Second))
 	// A read that is under way when the time is over may end: what has come is in it.
-	ctx, cancel := context.WithDeadlineCause(ctx, deadline.Add(max(r.logTimeout/4, time.Second)), fmt.Errorf("no answer within the %v of --log-timeout", r.logTimeout))
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline.Add(max(r.logTimeout/4, 5*time.Second)), fmt.Errorf("no answer within the %v of --log-timeout", r.logTimeout))
 	defer cancel()
 	clocks := time.Minute.Milliseconds() // may differ by this
 	when := interval{from: aws.ToInt64(job.CreatedAt) - clocks}

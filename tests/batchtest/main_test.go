@@ -189,8 +189,8 @@ func TestAParentThatFailsThoughItsChildrenSucceeded(t *testing.T) {
 func TestTerminatesAJobThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(s *service) { s.status, s.children[0].status = "PENDING", "RUNNABLE" })
-	stdout, _, code := s.run(t, t.Context(), append(array(2, twoItems), "--timeout", "100ms")...)
-	want := "problem: no end after 100ms; the job was [##########----------]  50 %  1/2  RUNNABLE 1  SUCCEEDED 1, and has been told to terminate\n"
+	stdout, _, code := s.run(t, t.Context(), append(array(2, twoItems), "--timeout", "3s")...)
+	want := "problem: no end after 3s; the job was [##########----------]  50 %  1/2  RUNNABLE 1  SUCCEEDED 1, and has been told to terminate\n"
 	if code != 1 || !strings.Contains(stdout, want) || s.calls["terminatejob"] != 1 {
 		t.Errorf("exit code %d, %d terminations, stdout\n%s", code, s.calls["terminatejob"], stdout)
 	}
@@ -199,10 +199,7 @@ func TestTerminatesAJobThatTakesTooLong(t *testing.T) {
 func TestTerminatesTheJobWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := newService(t, func(s *service) {
-		s.status = "RUNNING"
-		time.AfterFunc(50*time.Millisecond, cancel)
-	})
+	s := newService(t, func(s *service) { s.status, s.described = "RUNNING", cancel })
 	stdout, _, code := s.run(t, ctx, array(2, twoItems)...)
 	if code != 1 || !strings.Contains(stdout, "problem: interrupted; ") || s.calls["terminatejob"] != 1 {
 		t.Errorf("exit code %d, %d terminations, stdout\n%s", code, s.calls["terminatejob"], stdout)
