@@ -153,7 +153,7 @@ func (l eventLogs) Append(ctx context.Context, stream rules.Stream, list []rules
 		}
 	}
 	if errors.Is(err, index.ErrNoGroup) {
-		return fmt.Errorf("%w (%w)", rules.ErrNoGroup, err)
+		return rules.ErrNoGroup // which one is known to who asked
 	}
 	return err
 }

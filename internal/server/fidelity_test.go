@@ -40,6 +40,8 @@ var partly = map[string]string{
 	"logs.AssociateKmsKey":              "kept and shown; nothing is encrypted",
 	"ecs.DescribeTasks":                 "a task that has ended is shown for an hour, and not after a restart of the engine",
 	"ecs.ListTasks":                     "a task that has ended is listed for an hour, and not after a restart of the engine",
+	"events.PutRule":                    "rules with an EventPattern; schedules are refused",
+	"events.PutTargets":                 "log groups of CloudWatch Logs and job queues of AWS Batch; other targets are refused",
 	"iam.CreatePolicy":                  "kept, shown and checked for form; policies are not enforced",
 	"iam.PutRolePolicy":                 "kept, shown and checked for form; policies are not enforced",
 }
