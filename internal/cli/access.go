@@ -18,7 +18,7 @@ func addAccessFlags(f *pflag.FlagSet, a *server.AccessConfig) {
 	f.StringVar(&a.TLSKey, "tls-key", "", "`file` with the certificate's key in PEM form")
 	f.BoolVar(&a.TLSGenerate, "tls-generate", false, "make a certificate, keep it in the data directory, and say what clients are to trust")
 	f.StringArrayVar(&a.TLSHosts, "tls-host", nil, "further `name` or address for that certificate (repeatable)")
-	f.Float64Var(&a.ClientRate, "client-rate", 0, "requests a `second` that one client may make off the loopback; 0 is 1000")
+	f.Float64Var(&a.ClientRate, "client-rate", 0, "`number` of requests a second that one client may make off the loopback; 0 is 1000")
 }
 
 // tellTLS says by what clients can know an engine with TLS.

@@ -82,6 +82,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"submit", "--job-queue", "q", "--job-definition", "d", "--input", "{"}, "--input is not JSON"},
 		{[]string{"submit", "--job-queue", "q", "--job-definition", "d", "--env", "X"}, `--env "X" is not NAME=VALUE`},
 		{[]string{"submit", "--job-queue", "q", "--job-definition", "d", "--tag", "=x"}, `--tag "=x" is not NAME=VALUE`},
+		{[]string{"submit", "--job-queue", "q", "--job-definition", "d", "--array-size", "4294967298"}, "out of range"},
+		{[]string{"submit", "--job-queue", "q", "--job-definition", "d", "--timeout", "90.5s"}, "--timeout 1m30.5s: AWS Batch counts in whole seconds"},
 		{[]string{"submit", "--job-queue", "q", "--job-definition", "d", "--detach", "--logs"}, "--detach and --logs exclude each other"},
 	} {
 		stdout, stderr, code := call(t, "", tc.args...)
@@ -261,6 +263,7 @@ func TestSubmission(t *testing.T) {
 			`{"dependsOn":[{"jobId":"j1"},{"jobId":"j2","type":"N_TO_N"},{"type":"SEQUENTIAL"}]}`},
 		{"Rules", []string{"--attempts", "3", "--timeout", "2m", "--share", "A", "--priority", "0", "--tag", "t=u", "--parameter", "p=v"},
 			`{"parameters":{"p":"v"},"retryStrategy":{"attempts":3},"schedulingPriorityOverride":0,"shareIdentifier":"A","tags":{"t":"u"},"timeout":{"attemptDurationSeconds":120}}`},
+		{"NamesOfTheAWSCLI", []string{"--job-name", "scan", "--share-identifier", "A"}, `{"shareIdentifier":"A"}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

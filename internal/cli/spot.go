@@ -17,7 +17,7 @@ import (
 func addEventFlags(f *pflag.FlagSet, c *server.Config) {
 	f.StringVar(&c.Events.Webhook, "event-webhook", "", "`URL` to post every job state change to, in EventBridge's shape, until it answers 2xx")
 	f.Int64Var(&c.Events.Keep, "event-history", 0, "`number` of events kept for who reads them later; 0 is 100,000")
-	f.Float64Var(&c.Limits.SpotRate, "spot-interruption-rate", 0, "interruptions an `hour` that an attempt on Spot capacity can expect; 60 is about one a minute")
+	f.Float64Var(&c.Limits.SpotRate, "spot-interruption-rate", 0, "`number` of interruptions an hour that an attempt on Spot capacity can expect; 60 is about one a minute")
 	f.Uint64Var(&c.Limits.SpotSeed, "spot-interruption-seed", 0, "`number` that decides when: the same submissions to a new engine are interrupted at the same times")
 }
 
@@ -25,7 +25,7 @@ func addEventFlags(f *pflag.FlagSet, c *server.Config) {
 func addRuleFlags(f *pflag.FlagSet, c *server.Config) {
 	f.IntVar(&c.Rules.LeastTimeout, "least-timeout", 0, "smallest timeout that jobs may have, in `seconds`; AWS's 60 without it, and AWS refuses less")
 	f.DurationVar(&c.Limits.StopGrace, "stop-grace", 0, "`time` from a job's stop signal to its SIGKILL, in place of AWS's 30s")
-	f.DurationVar(&c.Limits.SpotWindow, "spot-window", 0, "the same for an interruption of Spot capacity")
+	f.DurationVar(&c.Limits.SpotWindow, "spot-window", 0, "`time` from the SIGTERM to the SIGKILL of a Spot interruption; the container's stop timeout without it, which is 30s")
 }
 
 func newSpot(s *Streams, runF func(context.Context, *spotOptions) error) *cobra.Command {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/batchbox/batchbox/internal/cli/joblog"
 	"github.com/batchbox/batchbox/internal/cli/watch"
@@ -24,13 +25,13 @@ type submitOptions struct {
 	aws     awsFlags
 
 	queue, definition, name string
-	arraySize               int
+	arraySize               int32
 	input                   string
 	env, parameters, tags   []string
 	dependsOn               []string
 	command                 []string
 	share                   string
-	priority, attempts      int
+	priority, attempts      int32
 	timeout                 time.Duration
 	vcpu, memory            string
 	detach, logs            bool
@@ -71,27 +72,40 @@ func newSubmit(s *Streams, runF func(context.Context, *submitOptions) error) *co
 	f.StringVar(&o.queue, "job-queue", os.Getenv("JOB_QUEUE_ARN"), "`name` or ARN of the queue; $JOB_QUEUE_ARN counts without it")
 	f.StringVar(&o.definition, "job-definition", os.Getenv("JOB_DEFINITION_ARN"), "`name`, name:revision or ARN; $JOB_DEFINITION_ARN counts without it")
 	f.StringVar(&o.name, "name", "", "the job's `name`; that of the definition without it")
-	f.IntVar(&o.arraySize, "array-size", 0, "`number` of children of an array job; 0 or 1 submits a single job")
+	f.Int32Var(&o.arraySize, "array-size", 0, "`number` of children of an array job; 0 or 1 submits a single job")
 	f.StringVar(&o.input, "input", "", "the job's `input`, put into JOB_INPUT; @FILE reads it from a file, @- from stdin")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE` for the container (repeatable)")
 	f.StringArrayVar(&o.parameters, "parameter", nil, "`NAME=VALUE` for Ref::NAME in the definition's command (repeatable)")
 	f.StringArrayVar(&o.tags, "tag", nil, "`NAME=VALUE` (repeatable)")
 	f.StringArrayVar(&o.dependsOn, "depends-on", nil, "`JOB` to wait for; JOB=N_TO_N waits child for child, =SEQUENTIAL lets the children run in turn (repeatable)")
 	f.StringVar(&o.share, "share", "", "share `identifier`, for queues with fair share")
-	f.IntVar(&o.priority, "priority", -1, "scheduling `priority` within the share, 0 to 9999")
-	f.IntVar(&o.attempts, "attempts", 0, "how `often` to try, 1 to 10; the definition's rule without it")
+	f.Int32Var(&o.priority, "priority", -1, "scheduling `priority` within the share, 0 to 9999; the definition's without it")
+	f.Lookup("priority").DefValue = "" // not shown
+	f.Int32Var(&o.attempts, "attempts", 0, "`number` of attempts, 1 to 10; the definition's retry strategy without it")
 	f.DurationVar(&o.timeout, "timeout", 0, "`duration` after which an attempt is ended, at least 60s; the definition's without it")
 	f.StringVar(&o.vcpu, "vcpu", "", "vCPUs, such as 0.5")
 	f.StringVar(&o.memory, "memory", "", "memory in MiB, such as 1024")
 	f.StringVar(&o.rerun, "rerun-failed", "", "do again what has failed of this `JOB`: a single job, or the items of an array's failed children")
 	f.BoolVarP(&o.detach, "detach", "d", false, "print the job's id and do not wait")
 	f.BoolVar(&o.logs, "logs", false, "show the job's log lines on stdout while waiting")
+	f.SetNormalizeFunc(asAWSNames)
 	addAWSFlags(cmd, &o.aws)
 	completeFlag(cmd, "job-queue", o.aws.ask(queueNames))
 	completeFlag(cmd, "job-definition", o.aws.ask(definitionNames))
 	completeFlag(cmd, "rerun-failed", o.aws.ask(jobIDs(hasFailed)))
 	completeFlag(cmd, "depends-on", o.aws.ask(jobIDs(hasNotEnded)))
 	return cmd
+}
+
+// asAWSNames lets flags of aws batch submit-job that take the same go by their names there as well.
+func asAWSNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	switch name {
+	case "job-name":
+		name = "name"
+	case "share-identifier":
+		name = "share"
+	}
+	return pflag.NormalizedName(name)
 }
 
 // shapesJob says whether a flag, as given, says something about the job.
@@ -115,7 +129,7 @@ func (o *submitOptions) submission() (*batch.SubmitJobInput, error) {
 		in.JobName = &name
 	}
 	if o.arraySize < 0 || o.arraySize > 1 { // AWS Batch refuses what is out of range, and says how
-		in.ArrayProperties = &types.ArrayProperties{Size: aws.Int32(int32(o.arraySize))}
+		in.ArrayProperties = &types.ArrayProperties{Size: &o.arraySize}
 	}
 	var err error
 	if in.Parameters, err = pairs("--parameter", o.parameters); err != nil {
@@ -136,10 +150,13 @@ func (o *submitOptions) submission() (*batch.SubmitJobInput, error) {
 		in.ShareIdentifier = &o.share
 	}
 	if o.priority >= 0 {
-		in.SchedulingPriorityOverride = aws.Int32(int32(o.priority))
+		in.SchedulingPriorityOverride = &o.priority
 	}
 	if o.attempts != 0 {
-		in.RetryStrategy = &types.RetryStrategy{Attempts: aws.Int32(int32(o.attempts))}
+		in.RetryStrategy = &types.RetryStrategy{Attempts: &o.attempts}
+	}
+	if o.timeout%time.Second != 0 {
+		return nil, usagef("--timeout %s: AWS Batch counts in whole seconds", o.timeout)
 	}
 	if o.timeout != 0 {
 		in.Timeout = &types.JobTimeout{AttemptDurationSeconds: aws.Int32(int32(o.timeout.Seconds()))}
@@ -240,7 +257,10 @@ func submit(ctx context.Context, o *submitOptions) error {
 		return err
 	}
 	if job.Status != types.JobStatusSucceeded {
-		if a := job.ArrayProperties; a != nil {
+		if job.ArrayProperties == nil && len(job.Attempts) > 0 && !o.logs {
+			fmt.Fprintf(o.streams.Err, "What it wrote: batchbox logs %s\n", id)
+		}
+		if job.ArrayProperties != nil {
 			failed, err := failedIndexes(ctx, api, id)
 			if err != nil {
 				return err
