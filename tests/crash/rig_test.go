@@ -36,6 +36,10 @@ import (
 
 // TestMain lets the test binary be batchbox: for the engines under test, and for the supervisors they start.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 3 && os.Args[1] == rebootedCommand {
+		fmt.Fprintln(os.Stderr, rebooted(os.Args[2], os.Args[3:]))
+		os.Exit(1)
+	}
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := cli.Main(ctx, os.Args[1:], &cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
@@ -45,6 +49,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// rebootedCommand of the test binary is rebooted: a file and a command follow.
+const rebootedCommand = "rebooted"
+
 // rig is a data directory with at most one engine on it.
 type rig struct {
 	testing.TB
@@ -53,6 +60,7 @@ type rig struct {
 	runtime string
 	flags   []string
 	mark    string // is in the environment of every job
+	boot    string // a file with the name that the machine's boot is to have; "" for its own
 	image   string // what Docker calls the image, under its runtime
 
 	mu  sync.Mutex
@@ -121,6 +129,10 @@ func (r *rig) program() string {
 	if p := os.Getenv("BATCHBOX_CRASH_PROGRAM"); p != "" {
 		return p
 	}
+	return r.self()
+}
+
+func (r *rig) self() string {
 	self, err := os.Executable()
 	if err != nil {
 		r.Fatal(err)
@@ -133,7 +145,11 @@ func (r *rig) launch() (ready <-chan struct{}) {
 	r.Helper()
 	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", r.dir, "--runtime", r.runtime, "--log-level", "info",
 		"--container-env", r.mark, "--efs", "fs-00000001=" + r.shared}, r.flags...)
-	cmd := exec.Command(r.program(), args...)
+	args = append([]string{r.program()}, args...)
+	if r.boot != "" {
+		args = append([]string{r.self(), rebootedCommand, r.boot}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		r.Fatal(err)
