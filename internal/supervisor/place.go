@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -38,6 +37,17 @@ var ErrRunning = errors.New("another supervisor is running")
 // heldLock is a locked file.
 type heldLock struct{ fsys.File }
 
+// lost says whether the file is no longer the one of its name: the directory has been removed, or another put in its place.
+// Nobody will find whoever holds this lock then.
+func (h heldLock) lost() bool {
+	mine, err := h.Stat()
+	if err != nil {
+		return false
+	}
+	found, err := os.Stat(h.Name())
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, found)
+}
+
 // Close releases the lock. Closing alone would leave it to a program that is just being started: it has the file until it
 // runs.
 func (h heldLock) Close() error {
@@ -47,28 +57,28 @@ func (h heldLock) Close() error {
 
 // lock makes this process the directory's supervisor. The lock goes with the process, however that ends. first says that
 // the directory has never had a supervisor.
-func lock(files fsys.FS, dir string) (held io.Closer, first bool, err error) {
+func lock(files fsys.FS, dir string) (held heldLock, first bool, err error) {
 	path := filepath.Join(dir, lockFile)
 	_, err = os.Stat(path)
 	first = errors.Is(err, fs.ErrNotExist)
 	f, err := files.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, false, fmt.Errorf("supervisor lock: %w", err)
+		return held, false, fmt.Errorf("supervisor lock: %w", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder := make([]byte, 16)
 		n, _ := f.ReadAt(holder, 0)
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, false, fmt.Errorf("%w: process %s holds %s", ErrRunning, strings.TrimSpace(string(holder[:n])), dir)
+			return held, false, fmt.Errorf("%w: process %s holds %s", ErrRunning, strings.TrimSpace(string(holder[:n])), dir)
 		}
-		return nil, false, fmt.Errorf("supervisor lock: %w", err)
+		return held, false, fmt.Errorf("supervisor lock: %w", err)
 	}
 	held = heldLock{f}
 	if first {
 		// Were its name lost with the power, the next boot's would think itself the first, and start again what had been started.
 		if err := errors.Join(files.SyncDir(dir), files.SyncDir(filepath.Dir(dir))); err != nil {
-			return nil, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), held.Close())
+			return held, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), held.Close())
 		}
 	}
 	err = f.Truncate(0)
@@ -78,7 +88,7 @@ func lock(files fsys.FS, dir string) (held io.Closer, first bool, err error) {
 	if err != nil {
 		// The number is for people; the lock holds without it.
 		if !full(err) {
-			return nil, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), held.Close())
+			return held, false, errors.Join(fmt.Errorf("supervisor lock: %w", err), held.Close())
 		}
 	}
 	return held, first, nil

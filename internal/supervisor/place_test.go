@@ -15,7 +15,10 @@ import (
 
 func TestLock(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "supervisor")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	one, first, err := lock(fsys.OS, dir)
 	if err != nil || !first {
 		t.Fatalf("first %v, %v", first, err)
@@ -25,7 +28,7 @@ func TestLock(t *testing.T) {
 		t.Errorf("%v, want %s", err, want)
 	}
 	// A process that is being forked has the file for a moment, and with it what closing alone would not release.
-	forked, err := unix.Dup(int(one.(heldLock).Fd()))
+	forked, err := unix.Dup(int(one.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,23 @@ func TestLock(t *testing.T) {
 	if err != nil || first {
 		t.Fatalf("first %v, %v", first, err)
 	}
-	if err := two.Close(); err != nil {
+	if two.lost() {
+		t.Error("the lock that was just taken is lost")
+	}
+	if err := os.Rename(dir, dir+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if !two.lost() {
+		t.Error("the directory has gone, and nobody sees it")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	three, first, err := lock(fsys.OS, dir)
+	if err != nil || !first || !two.lost() || three.lost() {
+		t.Errorf("the lock of a directory in its place: first %t, %v; lost %t, the old one %t", first, err, three.lost(), two.lost())
+	}
+	if err := errors.Join(two.Close(), three.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -117,7 +117,7 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	if o.Ready != nil {
 		o.Ready()
 	}
-	return s.untilIdle(ctx, o.IdleGrace)
+	return s.untilIdle(ctx, o.IdleGrace, held.lost)
 }
 
 // takeOver ends the containers of a predecessor that died and has the keeper report what became of its tasks.
@@ -189,20 +189,42 @@ type server struct {
 	handlers sync.WaitGroup
 }
 
-// untilIdle returns when there is nothing to do any more.
-func (s *server) untilIdle(ctx context.Context, grace time.Duration) error {
-	timer := time.NewTimer(grace)
+// lostLook is how often a supervisor that keeps tasks and has no client looks whether it can still be found; it believes
+// what it sees twice.
+const lostLook = 2 * time.Second
+
+var errLost = errors.New("the data directory has gone, and nobody can ask for what runs any more")
+
+// untilIdle returns when there is nothing to do any more, or nobody can find this supervisor: lost.
+func (s *server) untilIdle(ctx context.Context, grace time.Duration, lost func() bool) error {
+	timer, look := time.NewTimer(grace), time.NewTimer(lostLook)
 	defer timer.Stop()
+	defer look.Stop()
+	seen := 0 // how often in a row it was lost
 	for {
 		empty, emptied := s.keeper.empty()
-		if s.connected() || !empty {
+		switch {
+		case s.connected():
 			timer.Stop()
-		} else {
+			look.Stop()
+			seen = 0
+		case empty:
 			timer.Reset(grace)
+			look.Stop()
+		default:
+			timer.Stop()
+			look.Reset(lostLook)
 		}
 		select {
 		case <-emptied:
 		case <-s.changed:
+		case <-look.C:
+			if seen++; !lost() {
+				seen = 0
+			}
+			if seen == 2 {
+				return errLost // what runs is killed: its output has no place either
+			}
 		case <-timer.C:
 			s.log.Info("nothing left to do")
 			return nil
