@@ -66,8 +66,8 @@ type FS struct {
 	failed bool
 }
 
-// place is where in the program an operation is made: the calls that led there.
-type place [24]uintptr
+// place is where in the program an operation is made: the last calls that led there.
+type place [8]uintptr
 
 var _ fsys.FS = (*FS)(nil)
 
