@@ -188,7 +188,7 @@ func (h Host) tls() bool {
 }
 
 // pingPatience bounds how long a daemon may take to answer the first question.
-const pingPatience = 5 * time.Second
+const pingPatience = 15 * time.Second
 
 // Connect makes a client of the daemon, and checks that it answers. The version of the API is negotiated.
 func Connect(ctx context.Context, h Host) (*client.Client, error) {

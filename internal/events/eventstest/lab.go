@@ -18,6 +18,7 @@ import (
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/store"
 	"github.com/batchbox/batchbox/internal/store/memory"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // Home is the account and region of the lab.
@@ -154,7 +155,7 @@ func (l *Lab) Finish(n, code int) {
 		var st engine.StartTask
 		select {
 		case st = <-l.hand.started:
-		case <-time.After(10 * time.Second):
+		case <-time.After(testenv.Patience):
 			l.Fatal("no task has been started")
 		}
 		now := time.Now()
@@ -166,7 +167,7 @@ func (l *Lab) Finish(n, code int) {
 // Next reads events until there are n.
 func Next(t testing.TB, r *events.Reader, n int) (list []events.Event) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience)
 	defer cancel()
 	for len(list) < n {
 		page, err := r.Next(ctx)
@@ -181,7 +182,7 @@ func Next(t testing.TB, r *events.Reader, n int) (list []events.Event) {
 // AwaitPosition waits until a reader of that name has begun.
 func (l *Lab) AwaitPosition(name string) {
 	l.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(testenv.Patience)
 	for {
 		var at int64
 		found := false

@@ -238,4 +238,4 @@ func (h *handle) outOfMemory() bool {
 }
 
 // oomPatience is how long a notice about memory is waited for after an end by SIGKILL that was not ours.
-const oomPatience = 500 * time.Millisecond
+const oomPatience = 2 * time.Second

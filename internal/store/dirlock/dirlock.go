@@ -51,10 +51,12 @@ type Lock struct {
 	holder Holder
 }
 
-// patience is how long Acquire tries again, since Read holds the lock for a moment.
+// Acquire tries again every pause: for a short while if a process that lives says that it holds the directory, else for
+// longer, since Read holds the lock for a moment, and so does a program that a holder was just starting when it was killed.
 const (
-	patience = 20
-	pause    = 5 * time.Millisecond
+	pause        = 5 * time.Millisecond
+	patience     = 100 * time.Millisecond
+	longPatience = 3 * time.Second
 )
 
 // held keeps every lock reachable until it is released: the collector closes a file nobody refers to, which would give the
@@ -67,7 +69,7 @@ func Acquire(dir string, now time.Time) (*Lock, error) { return acquire(fsys.OS,
 
 func acquire(files fsys.FS, dir string, now time.Time) (*Lock, error) {
 	path := filepath.Join(dir, FileName)
-	for try := 0; ; try++ {
+	for began := time.Now(); ; {
 		f, err := files.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("lock data directory: %w", err)
@@ -89,7 +91,11 @@ func acquire(files fsys.FS, dir string, now time.Time) (*Lock, error) {
 		if err := f.Close(); err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		if try == patience {
+		limit := longPatience
+		if alive(holder.PID) {
+			limit = patience
+		}
+		if time.Since(began) > limit {
 			return nil, &HeldError{Dir: dir, Holder: holder}
 		}
 		time.Sleep(pause)
@@ -158,6 +164,11 @@ func read(f io.ReaderAt) (h Holder) {
 		return Holder{}
 	}
 	return h
+}
+
+// alive says whether there is a process of that number. Of another user's the kernel says that it may not be signalled.
+func alive(pid int) bool {
+	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
 func tryLock(f fsys.File, how int) (bool, error) {

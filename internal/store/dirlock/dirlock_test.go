@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -136,6 +137,35 @@ func TestReaders(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// TestMomentsAreWaitedFor: a lock that no living process claims is a reader's, or goes with a program that is just being
+// started, however long a busy machine makes the moment.
+func TestMomentsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	for what, text := range map[string]string{"a reader's": "", "of a killed holder's child": `{"pid":2147483647}`} {
+		dir := t.TempDir()
+		f, err := os.Create(filepath.Join(dir, FileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		if free, err := tryLock(f, syscall.LOCK_SH); !free || err != nil {
+			t.Fatalf("%v, %v", free, err)
+		}
+		time.AfterFunc(3*patience, func() { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) })
+		l, err := Acquire(dir, since)
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if err := l.Release(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestUnreadable(t *testing.T) {
