@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/batchbox/batchbox/batchboxtest"
 	"github.com/batchbox/batchbox/internal/testenv"
@@ -74,6 +75,16 @@ func (c cli) same(what string, got, want any) {
 	}
 }
 
+// until asks again until the answer is as wanted.
+func (c cli) until(what string, ask func() any, want any) {
+	c.t.Helper()
+	got := ask()
+	for deadline := time.Now().Add(testenv.Patience); fmt.Sprint(got) != fmt.Sprint(want) && time.Now().Before(deadline); {
+		got = ask()
+	}
+	c.same(what, got, want)
+}
+
 func file(t *testing.T, v any) string {
 	t.Helper()
 	raw, err := json.Marshal(v)
@@ -125,7 +136,10 @@ func TestAWSCLI(t *testing.T) {
 	id := aws.text("jobId", "batch", "submit-job", "--job-name", "three", "--job-queue", queue, "--job-definition", "gated", "--array-properties", "size=3",
 		"--container-overrides", `{"environment": [{"name": "JOB_INPUT", "value": "{\"message\": \"Hello\", \"items\": [\"a\", \"b\", \"c\"]}"}]}`)[0]
 	aws.same("followed while it runs", follow.lines(3), []string{"begin a", "begin b", "begin c"})
-	aws.same("running", aws.text("jobs[].[status,arrayProperties.statusSummary.RUNNING]", "batch", "describe-jobs", "--jobs", id), []string{"PENDING", "3"})
+	// That a program runs is known a little later than it writes.
+	aws.until("running", func() any {
+		return aws.text("jobs[].[status,arrayProperties.statusSummary.RUNNING]", "batch", "describe-jobs", "--jobs", id)
+	}, []string{"PENDING", "3"})
 	aws.same("children, by pages of one", aws.text("sort(jobSummaryList[].jobId)", "batch", "list-jobs", "--array-job-id", id, "--job-status", "RUNNING", "--page-size", "1"),
 		[]string{id + ":0", id + ":1", id + ":2"})
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {

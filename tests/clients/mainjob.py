@@ -35,10 +35,10 @@ def pages(api, operation, member, size=None, **parameters):
 
 
 def until(what, look, want):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (got := look()) != want:
         if time.monotonic() > deadline:
-            sys.exit(f"{what}: {got!r} after a minute; want {want!r}")
+            sys.exit(f"{what}: {got!r} after two minutes; want {want!r}")
         time.sleep(0.05)
 
 
