@@ -67,7 +67,8 @@ func (ev UpdateSchedulingPolicy) apply(c *Core) (any, error) {
 	return policy, nil
 }
 
-// DeleteSchedulingPolicy removes a policy that no queue uses.
+// DeleteSchedulingPolicy removes a policy that no queue uses. One that does not exist is no error: the acceptance test
+// TestAccBatchSchedulingPolicy_disappears of Terraform's AWS provider deletes a policy twice and passes on AWS.
 type DeleteSchedulingPolicy struct {
 	Partition batch.Partition
 	Name      string
@@ -76,7 +77,7 @@ type DeleteSchedulingPolicy struct {
 func (ev DeleteSchedulingPolicy) apply(c *Core) (any, error) {
 	p := c.partition(ev.Partition)
 	if p.policies[ev.Name] == nil {
-		return nil, batch.ErrPolicyUnknown(ev.Partition, ev.Name)
+		return nil, nil
 	}
 	for _, q := range p.order {
 		if q.SchedulingPolicy == ev.Name {

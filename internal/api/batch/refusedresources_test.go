@@ -53,7 +53,6 @@ func refusedResources() []refusal {
 		bare("2.1", deleteCE, `{"computeEnvironment":"ce"}`, "Cannot delete, Compute Environment state must be DISABLED."),
 		bare("2.2", deleteJQ, `{"jobQueue":"q"}`, "Cannot delete, Job Queue state must be DISABLED."),
 		bare("2.4", "DeleteSchedulingPolicy", `{"arn":"`+fairARN+`"}`, "Cannot delete, scheduling policy is in use by job queue fairq."),
-		bare("2.4", "DeleteSchedulingPolicy", `{"arn":"`+fairARN+`x"}`, fairARN+"x does not exist"),
 		bare("2.4", updateSP, `{"arn":"fair"}`, "fair does not exist"),
 		bare("7.4", "DeleteConsumableResource", `{"consumableResource":"none"}`, "ConsumableResource none not found."),
 
