@@ -81,6 +81,7 @@ var rules = []rule{
 	{"internal/events/eventstest", nil, nil}, // for tests
 	{"internal/events", []string{"internal/awswire", "internal/batch", "internal/engine", "internal/events", "internal/store$"}, nil},
 	{"cmd/batchbox-init", []string{"internal/initproc"}, nil},
+	{"cmd/batchbox-helper", []string{"internal/runtime/docker/inside$"}, nil},
 	{"cmd/batchbox", []string{"internal/cli$"}, nil},
 	{"examples", []string{"worker", "batchboxtest"}, nil},
 	{"scripts", none, none},
@@ -132,7 +133,7 @@ func TestDependenciesPointDown(t *testing.T) {
 // No test helper gets into what users run.
 func TestProgramsHoldNoTestCode(t *testing.T) {
 	t.Parallel()
-	for _, program := range []string{"./cmd/batchbox", "./cmd/batchbox-init", "./apps/batchworker", "./tests/batchtest"} {
+	for _, program := range []string{"./cmd/batchbox", "./cmd/batchbox-init", "./cmd/batchbox-helper", "./apps/batchworker", "./tests/batchtest"} {
 		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", program)
 		cmd.Dir = "../.."
 		out, err := cmd.Output()

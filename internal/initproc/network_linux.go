@@ -13,7 +13,12 @@ type Network struct {
 	Device Device
 	// ServeAddress and ServePort are where to listen; there is no socket without a port.
 	ServeAddress, ServePort uint64
+	// Unreachable are networks that nothing is sent to.
+	Unreachable []Prefix
 }
+
+// Prefix is an IPv4 network.
+type Prefix struct{ Address, Bits uint64 }
 
 // MakeNetwork makes a network namespace, lets connect put the device into it, sets it up, and returns descriptors of the
 // namespace and of the listening socket, -1 without one. The namespace lasts as long as one of them, or a process in it.
@@ -24,7 +29,7 @@ func MakeNetwork(n Network, connect func(namespace int) error) (namespace, liste
 			return failed("network namespace", err)
 		}
 		if err = connect(fd); err == nil {
-			listener, err = n.setUp()
+			listener, err = n.SetUp()
 		}
 		if err != nil {
 			_ = unix.Close(fd)
@@ -38,8 +43,8 @@ func MakeNetwork(n Network, connect func(namespace int) error) (namespace, liste
 
 // makeNetwork gives a new network namespace its devices and addresses, and the runtime its socket in there.
 func makeNetwork(in *Instructions) error {
-	n := Network{in.Device, in.ServeAddress, in.ServePort}
-	listener, err := n.setUp()
+	n := Network{Device: in.Device, ServeAddress: in.ServeAddress, ServePort: in.ServePort}
+	listener, err := n.SetUp()
 	if err != nil || listener < 0 {
 		return err
 	}
@@ -47,8 +52,8 @@ func makeNetwork(in *Instructions) error {
 	return failed("send the task endpoint", unix.Sendmsg(socket, []byte{madeNetwork}, unix.UnixRights(listener), nil, unix.MSG_NOSIGNAL))
 }
 
-// setUp gives the network namespace of this thread its devices and addresses, and opens the socket in there.
-func (n *Network) setUp() (listener int, err error) {
+// SetUp gives the network namespace of this thread its devices and addresses, and opens the socket in there: -1 without one.
+func (n *Network) SetUp() (listener int, err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, failed("socket", err)
@@ -65,9 +70,14 @@ func (n *Network) setUp() (listener int, err error) {
 			return -1, err
 		}
 		if d.Gateway != 0 {
-			if err := defaultRoute(fd, d.Gateway); err != nil {
+			if err := addRoute(fd, Prefix{}, d.Gateway); err != nil {
 				return -1, err
 			}
+		}
+	}
+	for _, p := range n.Unreachable {
+		if err := addRoute(fd, p, 0); err != nil {
+			return -1, err
 		}
 	}
 	if n.ServePort == 0 {
@@ -123,12 +133,19 @@ type route struct {
 	_                     [24]byte
 }
 
-func defaultRoute(fd int, gateway uint64) error {
-	r := route{flags: unix.RTF_UP | unix.RTF_GATEWAY}
+// rtfReject is RTF_REJECT of linux/route.h.
+const rtfReject = 0x200
+
+// addRoute sends what is for a network to a gateway, or, if that is 0, nowhere.
+func addRoute(fd int, to Prefix, gateway uint64) error {
+	r := route{flags: unix.RTF_UP | rtfReject}
+	if gateway != 0 {
+		r.flags = unix.RTF_UP | unix.RTF_GATEWAY
+	}
 	r.destination.Family, r.mask.Family, r.gw.Family = unix.AF_INET, unix.AF_INET, unix.AF_INET
-	r.gw.Addr = [4]byte(ipv4(gateway))
+	r.destination.Addr, r.mask.Addr, r.gw.Addr = [4]byte(ipv4(to.Address)), [4]byte(ipv4(netmask(to.Bits))), [4]byte(ipv4(gateway))
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCADDRT, uintptr(unsafe.Pointer(&r))); errno != 0 {
-		return failed("set the default route", errno)
+		return failed("set a route", errno)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (s *Server) checkNetwork() error {
 	switch {
 	case s.cfg.Network != NetworkPrivate:
 	case !can.PrivateNetwork:
-		return fmt.Errorf("--network private: the %s runtime can not give a task a network of its own; it needs the native runtime (`batchbox doctor` says whether that works here)", s.runtime.Name)
+		return fmt.Errorf("--network private: the %s runtime can not give a task a network of its own; `batchbox doctor` says why, and which runtime can", s.runtime.Name)
 	case !can.TaskEndpoint:
 		s.cfg.Logger.Warn("in the private networks of this runtime programs find no task metadata, no credentials and no AWS endpoint", "runtime", s.runtime.Name)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/batchbox/batchbox/internal/engine"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/docker/helperbin"
 	"github.com/batchbox/batchbox/internal/server"
 	"github.com/batchbox/batchbox/internal/testenv"
 )
@@ -90,10 +91,15 @@ func surroundings(t *testing.T, test func(t *testing.T, cfg server.Config)) {
 		{"native", server.NetworkPrivate, []testenv.Need{testenv.Linux, testenv.Root}},
 		{"runc", server.NetworkHost, []testenv.Need{testenv.Linux, testenv.Root, testenv.Runc}},
 		{"runc", server.NetworkPrivate, []testenv.Need{testenv.Linux, testenv.Root, testenv.Runc}},
+		{"docker", server.NetworkHost, []testenv.Need{testenv.Linux, testenv.Docker}},
+		{"docker", server.NetworkPrivate, []testenv.Need{testenv.Docker}},
 	} {
 		t.Run(tc.runtime+"/"+tc.network, func(t *testing.T) {
 			t.Parallel()
 			testenv.Require(t, tc.needs...)
+			if tc.runtime == "docker" && tc.network == server.NetworkPrivate && len(helperbin.Binary()) == 0 {
+				testenv.Missing(t, "batchbox-helper, which `go generate ./internal/runtime/docker/helperbin` makes")
+			}
 			test(t, server.Config{Runtime: tc.runtime, Network: tc.network})
 		})
 	}

@@ -3,6 +3,7 @@ package docker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -39,10 +40,9 @@ func (r *Runtime) config(spec *runtime.Spec, task, image string, network contain
 		SecurityOpt:    r.security,
 		ShmSize:        surroundings.DefaultShmBytes,
 		Init:           &init,
-		Resources:      container.Resources{PidsLimit: &pids, Ulimits: ulimits},
-	}
-	if network.IsHost() {
-		host.CapDrop = []string{"NET_RAW"} // the host's packets are not the job's
+		// The host's packets are not the job's, and who can forge frames can pass for another task.
+		CapDrop:   []string{"NET_RAW"},
+		Resources: container.Resources{PidsLimit: &pids, Ulimits: ulimits},
 	}
 	if spec.SharedMemMiB > 0 {
 		host.ShmSize = spec.SharedMemMiB << 20
@@ -70,13 +70,8 @@ func (r *Runtime) config(spec *runtime.Spec, task, image string, network contain
 		Healthcheck:  &container.HealthConfig{Test: []string{"NONE"}},
 		AttachStdout: true,
 		AttachStderr: true,
-		Labels:       map[string]string{},
+		Labels:       r.labels(spec, task, spec.Name),
 	}
-	for name, value := range spec.Labels {
-		config.Labels[name] = value
-	}
-	config.Labels[labelOwner], config.Labels[labelInstance], config.Labels[labelMachine] = r.options.Owner, r.instance, r.machine
-	config.Labels[labelTask], config.Labels[labelContainer] = task, spec.Name
 	// A container in another's network has the other's names.
 	if !network.IsContainer() {
 		config.Hostname = spec.Hostname
@@ -87,6 +82,17 @@ func (r *Runtime) config(spec *runtime.Spec, task, image string, network contain
 	return client.ContainerCreateOptions{
 		Name: r.name(task, spec.Name), Image: image, Config: config, HostConfig: host, Platform: r.platform(spec.Image.Platform),
 	}, nil
+}
+
+// labels are those of a container, by its name in the task.
+func (r *Runtime) labels(spec *runtime.Spec, task, name string) map[string]string {
+	all := maps.Clone(spec.Labels)
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[labelOwner], all[labelInstance], all[labelMachine] = r.options.Owner, r.instance, r.machine
+	all[labelTask], all[labelContainer] = task, name
+	return all
 }
 
 // platform is the platform to ask for: none if it is the daemon's own, which old daemons know no other way.

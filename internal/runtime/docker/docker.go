@@ -14,6 +14,10 @@
 // once; so the engine's own registry needs no entry among the daemon's insecure registries, and a daemon in a virtual machine
 // no way to reach it.
 //
+// # Private networks
+//
+// A task has one container of ours beside its own, which holds the network namespace that they share: see taskNetwork.
+//
 // # Output
 //
 // It is read from the connection of an attach request that is there before the program starts, and not kept by the daemon
@@ -75,4 +79,5 @@ const (
 	labelMachine   = "batchbox.machine"
 	labelTask      = "batchbox.task"
 	labelContainer = "batchbox.container"
+	labelNetwork   = "batchbox.network" // of the network
 )

@@ -22,16 +22,14 @@ type handle struct {
 	name, task string
 	id         string // set under r.mu
 	pid        int
-	address    string // in a private network; "" in one that it shares
-	attached   *client.HijackedResponse
-	wait       client.ContainerWaitResult
-	cancel     context.CancelFunc // of wait
-	out        *os.File
-	killed     atomic.Bool // by us
-
-	// Of a private network, under r.mu.
-	running bool // it can be joined
-	joined  bool // it is another container's
+	// network is the private network that it is in, which leaveNetwork lets go; nil in the host's.
+	network      *taskNetwork
+	leaveNetwork func()
+	attached     *client.HijackedResponse
+	wait         client.ContainerWaitResult
+	cancel       context.CancelFunc // of wait
+	out          *os.File
+	killed       atomic.Bool // by us
 
 	ended chan struct{} // closed when the program has ended
 	// exit is set before done is closed: the container is gone, and its output written.
@@ -115,9 +113,6 @@ func (h *handle) follow() {
 	h.r.busy.Go(func() { copied <- h.copyOutput() })
 	exit, known := h.awaitExit(copied)
 	close(h.ended)
-	h.r.mu.Lock()
-	h.running = false
-	h.r.mu.Unlock()
 	if known {
 		if err := <-copied; err != nil && exit.Err == "" {
 			exit.Err = "its output is not complete: " + err.Error()
@@ -131,6 +126,9 @@ func (h *handle) follow() {
 	defer cancel()
 	if err := h.r.removeContainer(ctx, h.id); err != nil {
 		h.r.log.Warn("docker: an ended container is left for later", "err", err)
+	}
+	if h.leaveNetwork != nil {
+		h.leaveNetwork()
 	}
 	h.exit = exit
 }

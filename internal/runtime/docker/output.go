@@ -12,6 +12,7 @@ import (
 // The streams of an attach request without a terminal: a header of 8 bytes with the stream in the first and the length of
 // what follows in the last four (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach).
 const (
+	streamStdout = 1
 	streamStderr = 2
 	streamDaemon = 3 // an error of the daemon's
 	frameHeader  = 8
@@ -91,19 +92,15 @@ func (m *merger) end() {
 func copyOutput(to io.Writer, from *bufio.Reader, before func()) error {
 	m := merger{to: to}
 	defer m.end()
-	var header [frameHeader]byte
 	buf := make([]byte, 32<<10)
 	for {
 		before()
-		if _, err := io.ReadFull(from, header[:]); err != nil {
+		stream, left, err := readFrame(from)
+		if err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
-		}
-		stream, left := header[0], int64(binary.BigEndian.Uint32(header[4:]))
-		if left > maxFrame || stream > streamDaemon {
-			return fmt.Errorf("a frame of %d bytes for stream %d: this is no output of a container", left, stream)
 		}
 		for left > 0 {
 			before()
@@ -125,4 +122,17 @@ func copyOutput(to io.Writer, from *bufio.Reader, before func()) error {
 			}
 		}
 	}
+}
+
+// readFrame reads the header of a frame: which stream it is of, and how many bytes follow. It is io.EOF that there is none.
+func readFrame(from io.Reader) (stream byte, size int64, err error) {
+	var header [frameHeader]byte
+	if _, err := io.ReadFull(from, header[:]); err != nil {
+		return 0, 0, err
+	}
+	stream, size = header[0], int64(binary.BigEndian.Uint32(header[4:]))
+	if size > maxFrame || stream > streamDaemon {
+		return 0, 0, fmt.Errorf("a frame of %d bytes for stream %d: this is no output of a container", size, stream)
+	}
+	return stream, size, nil
 }

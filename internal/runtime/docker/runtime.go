@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,9 @@ import (
 
 	"github.com/batchbox/batchbox/internal/dockerhost"
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/docker/helperbin"
+	"github.com/batchbox/batchbox/internal/runtime/docker/inside"
+	"github.com/batchbox/batchbox/internal/runtime/tasknet"
 )
 
 // Runtime runs containers through a daemon. It implements runtime.Runtime.
@@ -48,8 +52,13 @@ type Runtime struct {
 	cancel context.CancelFunc
 	busy   sync.WaitGroup
 
+	networks  tasknet.Networks[*taskNetwork]
+	helper    helper
+	gateCount atomic.Uint64
+
 	mu     sync.Mutex
 	live   map[string]*handle // by container name
+	gates  map[string]bool    // of networks, by container name
 	closed bool
 }
 
@@ -102,7 +111,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	}
 	r := &Runtime{
 		options: o, host: host, api: api, machine: machine(), instance: instance, log: o.Log,
-		starts: make(chan struct{}, maxStarts), live: map[string]*handle{},
+		starts: make(chan struct{}, maxStarts), live: map[string]*handle{}, gates: map[string]bool{},
 	}
 	if err := r.learn(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrUnsupported, err), api.Close())
@@ -194,21 +203,27 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		MemoryLimit:      r.info.MemoryLimit,
 		CPULimit:         r.info.CPUCfsQuota && !r.options.NoCPUQuota,
 		KillsDescendants: true,
-		PrivateNetwork:   true,
-		ReadonlyRootfs:   true,
-		Users:            true,
-		Mounts:           true,
-		Hostname:         true,
+		PrivateNetwork:   r.hasHelper(),
+		TaskEndpoint:     r.hasHelper(),
+
+		ConnectedNetworks: r.hasHelper(),
+
+		ReadonlyRootfs: true,
+		Users:          true,
+		Mounts:         true,
+		Hostname:       true,
 		Notes: []string{
 			fmt.Sprintf("%s %s at %s (%s), cgroup v%s.", r.flavour, r.info.ServerVersion, r.host.URL, r.host.Source, r.info.CgroupVersion),
 			"What a container writes into its root is not bounded; Docker's storage drivers rarely can.",
 			"Privileged containers are refused.",
-			"In a private network (--network private) a container does not reach the engine: no task metadata, no credentials of its role.",
 			"stdout and stderr come through two pipes: each keeps its order, and lines stay whole, but their order among each other may change.",
 		},
 	}
 	if !r.info.MemoryLimit {
 		c.Notes = append(c.Notes, "The daemon can not limit memory: "+strings.Join(r.info.Warnings, "; "))
+	}
+	if !r.hasHelper() {
+		c.Notes = append(c.Notes, fmt.Sprintf("There are no private networks (--network private): %s.", r.noHelper()))
 	}
 	if !r.info.CPUCfsQuota {
 		c.Notes = append(c.Notes, "The daemon can not limit vCPU.")
@@ -217,6 +232,20 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		c.Notes = append(c.Notes, "The daemon is not known to be on this machine: volumes are directories as it sees them, and host networking is its host's.")
 	}
 	return c
+}
+
+// hasHelper says whether batchbox-helper runs in this daemon's containers.
+func (r *Runtime) hasHelper() bool { return r.noHelper() == "" }
+
+// noHelper says why it does not.
+func (r *Runtime) noHelper() string {
+	switch {
+	case len(helperbin.Binary()) == 0:
+		return "this program was built without " + inside.Name + "; build it with scripts/build.sh"
+	case goArch(r.info.Architecture) != goruntime.GOARCH:
+		return fmt.Sprintf("%s is for %s, and the daemon's machine is %s", inside.Name, goruntime.GOARCH, goArch(r.info.Architecture))
+	}
+	return ""
 }
 
 // patrol removes orphans from time to time.
@@ -259,7 +288,8 @@ func (r *Runtime) Sweep(ctx context.Context, owner string) (int, error) {
 	if owner != r.options.Owner {
 		return 0, fmt.Errorf("docker: sweep of %q by the runtime of %q", owner, r.options.Owner)
 	}
-	return r.remove(ctx, client.Filters{}.Add("label", labelInstance+"="+r.instance), func(*container.Summary) bool { return true })
+	n, err := r.remove(ctx, client.Filters{}.Add("label", labelInstance+"="+r.instance), func(*container.Summary) bool { return true })
+	return n, errors.Join(err, r.removeNetwork(ctx))
 }
 
 // remove ends and removes the containers that a filter and which select, but for those that run for us, and counts them.
@@ -297,11 +327,34 @@ func (r *Runtime) isLive(c *container.Summary) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range c.Names {
-		if r.live[strings.TrimPrefix(name, "/")] != nil {
+		name = strings.TrimPrefix(name, "/")
+		if r.live[name] != nil || r.gates[name] {
 			return true
 		}
 	}
 	return false
+}
+
+func (r *Runtime) enterGate(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gates[name] = true
+}
+
+func (r *Runtime) leaveGate(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.gates, name)
+}
+
+// goBusy has something done that Close waits for; it refuses when Close has begun.
+func (r *Runtime) goBusy(do func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.busy.Go(do)
+	}
+	return !r.closed
 }
 
 // removeContainer kills and removes a container, with its anonymous volumes, by id or name. That it is gone is no error.
@@ -338,7 +391,12 @@ func (r *Runtime) Close() error {
 	}
 	r.cancel()
 	r.busy.Wait()
-	return errors.Join(errs, r.api.Close())
+	if r.gateCount.Load() > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), cleanupPatience)
+		defer cancel()
+		errs = errors.Join(errs, r.removeNetwork(ctx))
+	}
+	return errors.Join(errs, r.helper.close(), r.api.Close())
 }
 
 // closePatience is how long Close waits for containers that it has killed.

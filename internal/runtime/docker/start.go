@@ -56,7 +56,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	network, err := r.network(&spec, task)
+	network, err := h.join(ctx, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +77,6 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 		return nil, err
 	}
 	h.look(ctx)
-	r.mu.Lock()
-	h.running, h.joined = true, network.IsContainer()
-	r.mu.Unlock()
 	r.busy.Go(h.follow)
 	return h, nil
 }
@@ -206,6 +203,9 @@ func (h *handle) abandon() {
 	if err := h.r.removeContainer(ctx, h.name); err != nil {
 		h.r.log.Warn("docker: a container that did not start is left for later", "err", err)
 	}
+	if h.leaveNetwork != nil {
+		h.leaveNetwork()
+	}
 	h.r.leave(h)
 	close(h.done)
 }
@@ -224,28 +224,20 @@ func (h *handle) startError(ctx context.Context, err error) error {
 	return se
 }
 
-// look asks for the container's first process, if it would be one of this machine's, and for its address.
+// look asks for the container's first process, if it would be one of this machine's.
 func (h *handle) look(ctx context.Context) {
+	if !h.r.host.Local() {
+		return
+	}
 	c, err := h.r.api.ContainerInspect(ctx, h.id, client.ContainerInspectOptions{})
 	if err != nil || c.Container.State == nil {
 		return // it may have ended already
 	}
-	if h.r.host.Local() {
-		h.pid = c.Container.State.Pid
-	}
-	if c.Container.NetworkSettings != nil {
-		if n := c.Container.NetworkSettings.Networks[bridge]; n != nil && n.IPAddress.IsValid() {
-			h.address = n.IPAddress.String()
-		}
-	}
+	h.pid = c.Container.State.Pid
 }
 
-// bridge is the network that every daemon has.
-const bridge = "bridge"
-
-// network is the daemon's name for the network of a container. The containers of a task share one: the first has a network
-// namespace on Docker's bridge, and the others join a container of the task that runs.
-func (r *Runtime) network(spec *runtime.Spec, task string) (container.NetworkMode, error) {
+// join enters the container into its task's network, and is the daemon's name for it.
+func (h *handle) join(ctx context.Context, spec *runtime.Spec) (_ container.NetworkMode, err error) {
 	switch spec.Network.Mode {
 	case runtime.NetworkHost:
 		return "host", nil
@@ -253,14 +245,13 @@ func (r *Runtime) network(spec *runtime.Spec, task string) (container.NetworkMod
 	default:
 		return "", fmt.Errorf("network mode %q is neither %q nor %q", spec.Network.Mode, runtime.NetworkHost, runtime.NetworkPrivate)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, h := range r.live {
-		if h.task == task && h.running && !h.joined {
-			return container.NetworkMode("container:" + h.id), nil
-		}
+	h.network, h.leaveNetwork, err = h.r.networks.Join(ctx, h.task, func() (*taskNetwork, error) {
+		return h.r.makeNetwork(ctx, spec, h.task)
+	})
+	if err != nil {
+		return "", err
 	}
-	return bridge, nil
+	return h.network.mode(), nil
 }
 
 // duplicate makes a file of our own of the one that output goes to. Writing to a pipe does not take a thread.

@@ -19,7 +19,12 @@ var (
 )
 
 // Address implements runtime.Addressed.
-func (h *handle) Address() string { return h.address }
+func (h *handle) Address() string {
+	if h.network == nil {
+		return ""
+	}
+	return h.network.address
+}
 
 // Usage implements runtime.Meter.
 func (h *handle) Usage() (*runtime.Usage, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -54,6 +55,7 @@ func (e *engine) close() {
 // startIn starts another container of a task.
 func (s *suite) startIn(t *testing.T, task string, spec runtime.Spec) *container {
 	t.Helper()
+	spec.Name = strings.ReplaceAll(strings.TrimSuffix(newKey(), "/1"), "conformance", "container") // unlike any other of the task
 	c, err := s.tryStartIn(t, t.Context(), task, spec)
 	if err != nil {
 		t.Fatalf("start %q: %v", spec.Argv, err)
@@ -192,7 +194,10 @@ func nodeAddress() string {
 	nodes.Lock()
 	defer nodes.Unlock()
 	if !nodes.last.IsValid() {
-		nodes.last = runtime.PrivateNodes.Addr()
+		// Somewhere in there: under some runtimes this network is other engines' as well.
+		b := runtime.PrivateNodes.Addr().As4()
+		b[1], b[2] = b[1]+byte(rand.N(16)), byte(rand.N(256))
+		nodes.last = netip.AddrFrom4(b)
 	}
 	nodes.last = nodes.last.Next()
 	return nodes.last.String()

@@ -28,10 +28,15 @@ func Serve(socket *os.File, target string) (*Proxy, error) {
 	if err := errors.Join(err, socket.Close()); err != nil {
 		return nil, err
 	}
+	return ServeListener(l, target), nil
+}
+
+// ServeListener is Serve for who has a listener.
+func ServeListener(l net.Listener, target string) *Proxy {
 	p := &Proxy{l: l, target: target}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.work.Go(p.accept)
-	return p, nil
+	return p
 }
 
 // Close ends all connections, and the socket.

@@ -1,0 +1,109 @@
+package inside
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/batchbox/batchbox/internal/initproc"
+)
+
+// Main is the program. It returns its exit code.
+func Main(args []string) int {
+	err := errors.New(Name + " is started by batchbox, not by hand")
+	if len(args) > 1 {
+		switch args[0] {
+		case RoleNetwork:
+			err = network(args[1], args[2:])
+		case RoleRemove:
+			err = empty(args[1])
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func network(endpoint string, unreachable []string) error {
+	to, err := netip.ParseAddrPort(endpoint)
+	if err != nil {
+		return err
+	}
+	n := initproc.Network{ServeAddress: number(to.Addr()), ServePort: uint64(to.Port())}
+	for _, text := range unreachable {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return err
+		}
+		n.Unreachable = append(n.Unreachable, initproc.Prefix{Address: number(p.Addr()), Bits: uint64(p.Bits())})
+	}
+	fd, err := n.SetUp()
+	if err != nil {
+		return err
+	}
+	if fd < 0 {
+		// Nobody is to be reached. The network has to be held all the same.
+		c := newCaller(stdio{})
+		if err := c.ready(); err != nil {
+			return err
+		}
+		select {}
+	}
+	f := os.NewFile(uintptr(fd), "task endpoint")
+	l, err := net.FileListener(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	c := newCaller(stdio{})
+	if err := c.ready(); err != nil {
+		return err
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			time.Sleep(50 * time.Millisecond) // too many open files, most likely: some will be closed
+			continue
+		}
+		go c.pass(conn)
+	}
+}
+
+func number(a netip.Addr) uint64 {
+	b := a.As4()
+	return uint64(binary.BigEndian.Uint32(b[:]))
+}
+
+// stdio is the connection to the owner. When that is gone, so is the program.
+type stdio struct{}
+
+func (stdio) Read(b []byte) (int, error) {
+	n, err := os.Stdin.Read(b)
+	if err != nil {
+		os.Exit(0)
+	}
+	return n, nil
+}
+
+func (stdio) Write(b []byte) (int, error)      { return os.Stdout.Write(b) }
+func (stdio) Close() error                     { os.Exit(0); return nil }
+func (stdio) LocalAddr() net.Addr              { return tunnelAddr{} }
+func (stdio) RemoteAddr() net.Addr             { return tunnelAddr{} }
+func (stdio) SetDeadline(time.Time) error      { return nil }
+func (stdio) SetReadDeadline(time.Time) error  { return nil }
+func (stdio) SetWriteDeadline(time.Time) error { return nil }
+
+// empty removes all that is in a directory.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
