@@ -3,7 +3,6 @@ package batch
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"math"
 	"strconv"
 )
@@ -15,44 +14,19 @@ type object map[string]any
 
 // parseObject reads one JSON object; null members and null list entries count as not sent.
 func parseObject(raw []byte) (object, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v map[string]any
-	if err := dec.Decode(&v); err != nil {
-		return nil, Invalidf("The request body is not a JSON object: %v", err)
-	}
-	if v == nil {
+	p := parser{text: raw}
+	v, ok := p.value(0)
+	o, isObject := v.(map[string]any)
+	switch {
+	case ok && isObject && p.next() == 0 && p.at == len(raw):
+		return o, nil
+	case ok && isObject:
+		return nil, Invalidf("The request body holds more than one JSON value")
+	case ok && v == nil:
 		return nil, Invalidf("The request body is not a JSON object: null")
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, Invalidf("The request body holds more than one JSON value")
-	}
-	return dropNulls(v).(map[string]any), nil
-}
-
-// dropNulls removes null members and entries in place and returns the value.
-func dropNulls(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			if e == nil {
-				delete(v, k)
-				continue
-			}
-			v[k] = dropNulls(e)
-		}
-		return v
-	case []any:
-		kept := v[:0]
-		for _, e := range v {
-			if e != nil {
-				kept = append(kept, dropNulls(e))
-			}
-		}
-		return kept
-	default:
-		return v
-	}
+	err := json.Unmarshal(raw, &o) // which says what is wrong with it
+	return nil, Invalidf("The request body is not a JSON object: %v", err)
 }
 
 // canonical is the document's one byte form: members sorted by name, no white space, no HTML escapes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -32,6 +33,52 @@ func TestParseObject(t *testing.T) {
 			t.Errorf("%q is accepted", in)
 		}
 	}
+}
+
+// FuzzParser compares the parser with encoding/json.
+func FuzzParser(f *testing.F) {
+	for _, s := range []string{
+		fargateDef, nodesDef, `{"a":[1,-0.5e+3,null,true,false,{}],"a":null,"":"\ud83d\ude00\u00e9\n\\\"é\xff"}`, `{"a":[]}x`, `[{"a":01}]`, `[1 2]`,
+		`{"a" 1}`, `{"a":1,}`, `[1,]`, `"\q"`, "\"\n\"", `-`, `1.`, `tru`, ` 1 `, `"a\`, "[\x00]", `{a:1}`, strings.Repeat("[", 10000) + "1" + strings.Repeat("]", 10000),
+		strings.Repeat("[", 10001) + strings.Repeat("]", 10001),
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber()
+		var want any
+		err := dec.Decode(&want)
+		valid := err == nil && json.Valid(text) // the one value is all there is
+		p := parser{text: text}
+		got, ok := p.value(0)
+		if ok = ok && p.next() == 0 && p.at == len(text); ok != valid {
+			t.Fatalf("%q: read: %v, encoding/json: %v", text, ok, err)
+		}
+		if ok && !reflect.DeepEqual(got, withoutNulls(want)) {
+			t.Fatalf("%q:\n%#v, encoding/json:\n%#v", text, got, want)
+		}
+	})
+}
+
+func withoutNulls(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if v[k] = withoutNulls(e); e == nil {
+				delete(v, k)
+			}
+		}
+	case []any:
+		kept := []any{}
+		for _, e := range v {
+			if e != nil {
+				kept = append(kept, withoutNulls(e))
+			}
+		}
+		return kept
+	}
+	return v
 }
 
 func TestWholeNumber(t *testing.T) {
