@@ -255,6 +255,7 @@ func (c *Client) run() {
 	defer close(c.done)
 	defer c.reap()
 	pause := time.Duration(0)
+	said := "" // what has been logged, until there is something else to say
 	for c.ctx.Err() == nil {
 		need := c.need()
 		if need == nothing {
@@ -270,7 +271,7 @@ func (c *Client) run() {
 		case err == nil:
 			var useful bool
 			if useful, err = c.converse(conn); useful {
-				pause = 0
+				pause, said = 0, ""
 			}
 		case errors.Is(err, errNobody) && need == end:
 			return
@@ -284,8 +285,10 @@ func (c *Client) run() {
 			continue
 		}
 		level := slog.LevelWarn
-		if c.need() != supervisor {
-			level = slog.LevelDebug // it was told to end, or had nothing of ours left
+		if c.need() != supervisor || err.Error() == said {
+			level = slog.LevelDebug // it was told to end, or had nothing of ours left; or there is nothing new
+		} else {
+			said = err.Error()
 		}
 		c.log.Log(c.ctx, level, "supervisor", "err", err)
 		c.pause(pause)
@@ -444,7 +447,9 @@ func (c *Client) greet(conn *net.UnixConn, r *frameReader) (hello, []TaskState, 
 		return fail(errors.New("its first frame is not its hello"))
 	}
 	if err := first.Hello.check(); err != nil {
-		return fail(err)
+		pid := first.Hello.PID
+		return fail(fmt.Errorf("%w. Another version of batchbox has started it, process %d, and its jobs go on, unseen: start that version again until they have ended, "+
+			"or end it (kill -9 %d), and their attempts fail as with a lost host and are tried again", err, pid, pid))
 	}
 	// Reports may come before the list does.
 	for {

@@ -583,14 +583,16 @@ func TestStrangeSupervisor(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_ = writeFrame(conn, answer{Hello: &hello{Version: 9, Oldest: 8}})
+			_ = writeFrame(conn, answer{Hello: &hello{Version: 9, Oldest: 8, PID: 7}})
 			_, _ = io.Copy(io.Discard, conn)
 			_ = conn.Close()
 		}
 	})
 	c := connect(t, dir)
 	c.start(taskOf("a/1", "main!"))
-	want := "greet the supervisor: the other side speaks versions 8 to 9 of the supervisor's protocol, this one 1 to 1"
+	want := "greet the supervisor: the other side speaks versions 8 to 9 of the supervisor's protocol, this one 1 to 1. " +
+		"Another version of batchbox has started it, process 7, and its jobs go on, unseen: start that version again until they have ended, " +
+		"or end it (kill -9 7), and their attempts fail as with a lost host and are tried again"
 	until(t, "the client says so", func() bool { return c.Err() != nil && c.Err().Error() == want })
 	_ = c.Client.Close()
 	_ = l.Close()

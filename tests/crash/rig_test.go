@@ -60,13 +60,14 @@ type rig struct {
 	runtime string
 	flags   []string
 	mark    string // is in the environment of every job
+	other   string // a program in place of the one under test
 	boot    string // a file with the name that the machine's boot is to have; "" for its own
 	image   string // what Docker calls the image, under its runtime
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
-	out *bytes.Buffer // what the engine says on stderr
-	url string        // "" until it answers
+	out *saying // what the engine says on stderr
+	url string  // "" until it answers
 }
 
 // runtimes are those that the tests run with, each skipping what the machine has not.
@@ -126,6 +127,9 @@ func (r *rig) show() {
 
 // program is the batchbox under test.
 func (r *rig) program() string {
+	if r.other != "" {
+		return r.other
+	}
 	if p := os.Getenv("BATCHBOX_CRASH_PROGRAM"); p != "" {
 		return p
 	}
@@ -156,7 +160,7 @@ func (r *rig) launch() (ready <-chan struct{}) {
 	}
 	// What an engine that is killed leaves of its temporary files goes with the test.
 	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(r.shared))
-	out := new(bytes.Buffer)
+	out := new(saying)
 	cmd.Stderr = out
 	cmd.WaitDelay = time.Second // its supervisor does not hold its output, but should it
 	if err := cmd.Start(); err != nil {
@@ -195,6 +199,31 @@ func (r *rig) endpoint() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.url
+}
+
+// saying is what a program says, while it does.
+type saying struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *saying) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *saying) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// says is what the engine has said so far.
+func (r *rig) says() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out.String()
 }
 
 // said is what an engine that has ended has said.
