@@ -66,6 +66,60 @@ func wantFilled(t testing.TB, j *journal) {
 	}
 }
 
+// storedJournals are journals as each version has written them: one whose tasks came one by one, and one that was written
+// anew. They stay as they are.
+var storedJournals = map[string]string{
+	"version 1": `{"version":1,"boot":"boot","intact":true}
+{"accepted":["accepted/1","running/1","ended/1","acked/1"]}
+{"running":"running/1","token":{"runtime":"process","token":"token-1"}}
+{"running":"running/1","token":{"runtime":"process","token":"token-2"}}
+{"running":"running/1","token":{"runtime":"docker"}}
+{"running":"ended/1","token":{"runtime":"docker","token":"token-3"}}
+{"ended":{"key":"ended/1","kind":"ended","at":"2026-01-01T00:00:00Z","containers":[{"name":"main","exitCode":0}]}}
+{"ended":{"key":"acked/1","kind":"ended","at":"2026-01-01T00:00:00Z","containers":[{"name":"main","exitCode":0}]}}
+{"acked":["acked/1","never heard of/1"]}
+`,
+	"version 1, written anew": `{"version":1,"boot":"boot","intact":true}
+{"accepted":["running/1"]}
+{"running":"running/1","token":{"runtime":"process","token":"token-1"}}
+{"running":"running/1","token":{"runtime":"process","token":"token-2"}}
+{"running":"running/1","token":{"runtime":"docker"}}
+{"accepted":["ended/1"],"ended":{"key":"ended/1","kind":"ended","at":"2026-01-01T00:00:00Z","containers":[{"name":"main","exitCode":0}]}}
+{"accepted":["accepted/1"]}
+`,
+}
+
+// TestStoredJournals: what supervisors of every version have left is taken up.
+func TestStoredJournals(t *testing.T) {
+	t.Parallel()
+	for name, content := range storedJournals {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "journal")
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // as it was stored, and as it is written now
+				j := openTestJournal(t, path, "boot", false)
+				wantFilled(t, j)
+				if !j.isIntact() {
+					t.Error("it is not intact")
+				}
+			}
+		})
+	}
+	// What is written now is of the newest of these versions: else it needs a stored one of its own.
+	path := filepath.Join(t.TempDir(), "journal")
+	fill(t, openTestJournal(t, path, "boot", true))
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(storedJournals[fmt.Sprint("version ", journalVersion)], string(content)); d != "" {
+		t.Errorf("the stored journal of this version (-) is not what is written (+): %s", d)
+	}
+}
+
 func TestJournal(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "journal")
