@@ -346,10 +346,10 @@ func (l *Launcher) Ack(keys []string) {
 // what became of them; after a later one (the engine has gone back to its last commit) only those it may never have heard
 // of are started, which is idempotent.
 func (l *Launcher) Resume(resumed []engine.ResumeTask) error {
-	tasks := make(map[string]engine.StartTask, len(resumed))
+	tasks := make(map[string]engine.ResumeTask, len(resumed))
 	keys := make([]string, 0, len(resumed))
 	for _, r := range resumed {
-		tasks[r.Key] = r.StartTask
+		tasks[r.Key] = r
 		keys = append(keys, r.Key)
 		if l.cfg.Extra != nil {
 			l.cfg.Extra.TaskResumed(r.StartTask)
@@ -374,12 +374,22 @@ func (l *Launcher) Resume(resumed []engine.ResumeTask) error {
 	l.mu.Unlock()
 	owner, err := l.cfg.Connect(keys, l.Report, func(missing []string) {
 		var starts []engine.StartTask
+		var lost []runtime.Report
 		for _, key := range missing {
-			if st, ok := tasks[key]; ok {
-				starts = append(starts, st)
+			switch r, ok := tasks[key]; {
+			case !ok:
+			case r.Begun:
+				// It ran, whatever its owner believes: in another data directory, of which this one is a copy.
+				lost = append(lost, runtime.Report{Key: key, Kind: runtime.Ended, At: l.cfg.Clock.Now(), Lost: true,
+					Reason: "the owner of the containers knows nothing of the task"})
+			default:
+				starts = append(starts, r.StartTask)
 			}
 		}
 		l.Start(starts)
+		if len(lost) > 0 {
+			l.Report(lost)
+		}
 	})
 	if err != nil {
 		return fmt.Errorf("connecting the owner of the containers: %w", err)

@@ -467,3 +467,18 @@ func TestResume(t *testing.T) {
 	default:
 	}
 }
+
+// What ran is not started again because its owner knows nothing of it, as in a copy of the data directory: it is lost.
+func TestResumeWhatRanElsewhere(t *testing.T) {
+	t.Parallel()
+	begun, fresh := job(t, ""), job(t, "")
+	begun.Key += "-begun"
+	r := newRig(t, launcher.Config{}, engine.ResumeTask{StartTask: begun, Begun: true}, engine.ResumeTask{StartTask: fresh})
+	r.missing([]string{begun.Key, fresh.Key})
+	if reports := <-r.Reports(); len(reports) != 1 || reports[0].Key != begun.Key || reports[0].Kind != runtime.Ended || !reports[0].Lost {
+		t.Errorf("reported %+v", reports)
+	}
+	if task := <-r.owner.started; task.Key != fresh.Key {
+		t.Errorf("started %s", task.Key)
+	}
+}
