@@ -27,8 +27,15 @@ func expect(input string, size int) (*expectation, error) {
 			From, To int
 		} `json:"range"`
 	}
-	if err := json.Unmarshal([]byte(input), &in); err != nil {
-		return nil, err
+	err := json.Unmarshal([]byte(input), &in)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return nil, fmt.Errorf("%q can't be of type %s", wrong.Field, wrong.Value)
+	case errors.As(err, &wrong):
+		return nil, fmt.Errorf("it has to be a JSON object, and is of type %s", wrong.Value)
+	case err != nil:
+		return nil, fmt.Errorf("it is no JSON: %w", err)
 	}
 	e := &expectation{message: in.Message, items: in.Items, total: len(in.Items), size: size}
 	switch {
