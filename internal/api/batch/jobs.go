@@ -155,23 +155,24 @@ func bulk(name string, handler func(context.Context, *awswire.Call, *bulkInput) 
 }
 
 func (a *API) cancelJobs(ctx context.Context, c *awswire.Call, in *bulkInput) (*bulkOutput, error) {
-	return a.endJobs(ctx, c, in, false)
+	return endJobs(c, in, func(id string) error { return a.endJob(ctx, c, id, str(in.Reason), false) })
 }
 
 func (a *API) terminateJobs(ctx context.Context, c *awswire.Call, in *bulkInput) (*bulkOutput, error) {
-	return a.endJobs(ctx, c, in, true)
+	return endJobs(c, in, func(id string) error { return a.endJob(ctx, c, id, str(in.Reason), true) })
 }
 
-func checkBulk(in *bulkInput) error {
-	if n := len(in.Jobs); n < 1 || n > maxBulk {
-		return batch.Invalidf("Number of jobs must be between 1 and %d.", maxBulk) // unverified: text
-	}
-	return batch.CheckReason(str(in.Reason))
+// terminateServiceJobs finds no service job, since batchbox runs none: every well-formed id counts as successful.
+func (a *API) terminateServiceJobs(_ context.Context, c *awswire.Call, in *bulkInput) (*bulkOutput, error) {
+	return endJobs(c, in, func(string) error { return nil })
 }
 
 // endJobs ends each job as the single operation would; an id that is not found counts as successful.
-func (a *API) endJobs(ctx context.Context, c *awswire.Call, in *bulkInput, terminate bool) (*bulkOutput, error) {
-	if err := checkBulk(in); err != nil {
+func endJobs(c *awswire.Call, in *bulkInput, end func(id string) error) (*bulkOutput, error) {
+	if n := len(in.Jobs); n < 1 || n > maxBulk {
+		return nil, batch.Invalidf("Number of jobs must be between 1 and %d.", maxBulk) // unverified: text
+	}
+	if err := batch.CheckReason(str(in.Reason)); err != nil {
 		return nil, err
 	}
 	out := &bulkOutput{Successful: []string{}, Errors: []bulkError{}}
@@ -180,7 +181,7 @@ func (a *API) endJobs(ctx context.Context, c *awswire.Call, in *bulkInput, termi
 			out.Errors = append(out.Errors, bulkError{&job, ptr("ValidationException"), ptr(err.Error())})
 			continue
 		}
-		err := a.endJob(ctx, c, job, str(in.Reason), terminate)
+		err := end(job)
 		var refusal *batch.Error
 		switch {
 		case err == nil:
@@ -191,22 +192,6 @@ func (a *API) endJobs(ctx context.Context, c *awswire.Call, in *bulkInput, termi
 		default:
 			return nil, err
 		}
-	}
-	return out, nil
-}
-
-// terminateServiceJobs finds no service job, since batchbox runs none: every well-formed id counts as successful.
-func (a *API) terminateServiceJobs(_ context.Context, c *awswire.Call, in *bulkInput) (*bulkOutput, error) {
-	if err := checkBulk(in); err != nil {
-		return nil, err
-	}
-	out := &bulkOutput{Successful: []string{}, Errors: []bulkError{}}
-	for _, job := range in.Jobs {
-		if _, err := batch.RequestedJobID(job); err != nil {
-			out.Errors = append(out.Errors, bulkError{&job, ptr("ValidationException"), ptr(err.Error())})
-			continue
-		}
-		out.Successful = append(out.Successful, job)
 	}
 	return out, nil
 }
