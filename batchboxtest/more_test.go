@@ -64,6 +64,16 @@ func TestRulesAreAWS(t *testing.T) {
 	}
 }
 
+// The account and region that a box is given are those of its clients, of what they make and of the events it waits for.
+func TestAccountAndRegion(t *testing.T) {
+	r := simulate(t, func(batchboxtest.Container) batchboxtest.Program { return batchboxtest.Program{Runs: time.Hour} },
+		batchboxtest.Account("111122223333"), batchboxtest.Region("eu-west-1"))
+	job := r.Wait(r.submit(nil))
+	if want := "arn:aws:batch:eu-west-1:111122223333:job/" + *job.JobId; *job.JobArn != want || job.Status != types.JobStatusSucceeded {
+		t.Errorf("job %s %s, want %s SUCCEEDED", *job.JobArn, job.Status, want)
+	}
+}
+
 // What can never happen ends the test, with the reason.
 func TestWaitsThatFail(t *testing.T) {
 	t.Parallel()
