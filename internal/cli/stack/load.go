@@ -152,10 +152,15 @@ func (l *Loader) file(path string) ([]Resource, error) {
 		"consumableResourceName, computeEnvironmentName, jobQueueName and jobDefinitionName")
 }
 
-// at adds line and column to an error of encoding/json.
+// at says where, or in which way, a file is no JSON.
 func at(raw []byte, err error) error {
 	var syntax *json.SyntaxError
-	if !errors.As(err, &syntax) {
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("the file is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the file ends within its JSON object")
+	case !errors.As(err, &syntax):
 		return err
 	}
 	before := raw[:min(int(syntax.Offset), len(raw))]

@@ -125,7 +125,8 @@ func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, want string }{
 		{"NoJSON", "{\n  \"jobQueueName\": q}", "line 2, column 19: invalid character 'q'"},
-		{"Empty", "", "EOF"},
+		{"Empty", "", "the file is empty"},
+		{"CutOff", `{"jobQueueName": "q",`, "the file ends within its JSON object"},
 		{"TwoValues", `{"jobQueueName": "q"} {}`, "more than one JSON value"},
 		{"NoObject", `[]`, "not a JSON object"},
 		{"NoResource", `{"jobName": "j"}`, "no resource that is known"},
