@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,7 +56,7 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 		}
 	}
 	if t.listener == nil {
-		if t.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		if t.listener, err = listenForTasks(); err != nil {
 			return fmt.Errorf("listener for tasks: %w", err)
 		}
 	}
@@ -75,6 +77,20 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 		},
 	})
 	return nil
+}
+
+// The ports that a listener for tasks is given: none that systems give out by themselves (Linux from 32768 on, the others from
+// 49152), or one would hardly be free any more when the next engine wants it.
+const firstTaskPort, taskPorts = 20000, 32768 - 20000
+
+func listenForTasks() (net.Listener, error) {
+	for range 100 {
+		port := firstTaskPort + rand.IntN(taskPorts)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
 }
 
 // taskEndpoint is where a container reaches the listener for tasks; "" if it can not.

@@ -10,9 +10,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
-const patience = 20 * time.Second
+const patience = testenv.Patience
 
 // ends are a tunnel and the inside's end of it, over a connection like that to a container.
 func ends(t *testing.T) (*Tunnel, *caller, net.Conn) {
