@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -125,4 +126,41 @@ func TestStartFailureIsAnAttempt(t *testing.T) {
 	l.end("a", pull)
 	l.end("a", pull)
 	l.expect("a RUNNABLE", "a STARTING", "a RUNNABLE", "a STARTING", "a FAILED")
+}
+
+// Reference 2.3: an INACTIVE revision is removed 180 days after it was deregistered, and its number is never given again. Jobs
+// that were submitted before go on.
+func TestInactiveDefinitionsAreRemoved(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, engine.Limits{})
+	revisions := func(want ...int) {
+		t.Helper()
+		var got []int
+		for _, jd := range l.core.Catalog().Section(home).Definitions["jd"] {
+			got = append(got, jd.Revision)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("revisions %v, want %v", got, want)
+		}
+	}
+	l.define("jd", "")
+	l.submit("a", "")
+	l.must(engine.DeregisterJobDefinition{Partition: home, Name: "jd", Revision: 1})
+	l.advance(time.Hour)
+	l.must(engine.DeregisterJobDefinition{Partition: home, Name: "jd", Revision: 2})
+	l.must(engine.DeregisterJobDefinition{Partition: home, Name: "jd", Revision: 1}) // changes nothing
+	l.advance(180*24*time.Hour - time.Hour - time.Millisecond)
+	revisions(2, 1)
+	l.restart()
+	revisions(2, 1)
+	l.advance(time.Millisecond)
+	revisions(2)
+	l.restart()
+	revisions(2)
+	l.advance(time.Hour)
+	revisions()
+	l.exit("a", 0)
+	l.restart()
+	l.define("jd", "")
+	revisions(3)
 }

@@ -331,7 +331,20 @@ func (ev DeregisterJobDefinition) apply(c *Core) (any, error) {
 	jd.Status, jd.DeregisteredAt = batch.Inactive, c.nowMs()
 	d.revisions[ev.Revision] = &jd
 	c.save(p, batch.KindJobDefinition, jd.ID(), &jd)
+	c.expire(p, &jd)
 	return nil, nil
+}
+
+// inactiveLife is how long an INACTIVE revision is kept, in ms (API DeregisterJobDefinition).
+const inactiveLife = int64(180 * 24 * time.Hour / time.Millisecond)
+
+// expire has a revision that was deregistered removed in time. Its number is not given again.
+func (c *Core) expire(p *partition, jd *batch.JobDefinition) {
+	id, revision, d := jd.ID(), jd.Revision, p.definitions[jd.Name]
+	c.timers.add(jd.DeregisteredAt+inactiveLife, func() {
+		delete(d.revisions, revision)
+		c.save(p, batch.KindJobDefinition, id, nil)
+	})
 }
 
 // ChangeTags merges tags into those of a resource and removes keys. Name is "name:revision" for job definitions; jobs are

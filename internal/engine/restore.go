@@ -128,6 +128,9 @@ func (l *loaded) resource(rec ResourceRecord) error {
 			return err
 		}
 		p.definition(jd.Name).revisions[jd.Revision] = jd
+		if jd.Status == batch.Inactive {
+			l.core.expire(p, jd)
+		}
 	case kindDefinitionCount:
 		return decode(&p.definition(rec.Key).last)
 	case batch.KindJobQueue:
