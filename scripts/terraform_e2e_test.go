@@ -30,7 +30,7 @@ func TestE2ETerraform(t *testing.T) {
 	if got, want := order(calls), "01-ecr apply, 02-app apply, 02-app destroy, 01-ecr destroy"; got != want {
 		t.Errorf("terraform did %s; want %s", got, want)
 	}
-	if strings.Count(string(calls), " plan -state=") != 2 || !strings.Contains(string(out), "\nsecond plan: ") {
+	if strings.Count(string(calls), " plan -detailed-exitcode ") != 2 || !strings.Contains(string(out), "\nsecond plan: ") {
 		t.Errorf("there was no second plan of both modules:\n%s", calls)
 	}
 	if !strings.Contains(string(out), "\ncheck: ") || !strings.Contains(string(out), "account 000000000000, region us-east-1, VPC vpc-") {

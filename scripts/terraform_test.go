@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestDestroyRemovesInReverse(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		path := fakeTerraform(t, `echo "$*" >>`+dir+`/calls
-case "$*" in *" state list "*) `+tc.list+` ;; esac`)
+case "$*" in *" state list"*) `+tc.list+` ;; esac`)
 		stdout, stderr, code := script(t, append(awsSettings[:3:3], path, "TF_STATE_DIR="+dir, "BATCHBOX_ENV_FILE="+dir+"/env"), "destroy.sh", "--target", "aws")
 		if code != tc.code || !strings.Contains(stdout, tc.stdout) || !strings.Contains(stderr, tc.stderr) {
 			t.Errorf("%s: exit code %d, stdout %q, stderr %q", tc.name, code, stdout, stderr)
@@ -104,8 +105,13 @@ case "$*" in *" state list "*) `+tc.list+` ;; esac`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		app := strings.Index(string(calls), "02-app destroy -state="+dir+"/02-app.tfstate")
-		ecr := strings.Index(string(calls), "01-ecr destroy -state="+dir+"/01-ecr.tfstate")
+		for _, m := range []string{"01-ecr", "02-app"} {
+			if !regexp.MustCompile(`/`+m+` init .* -backend-config=path=`+regexp.QuoteMeta(dir)+`/`+m+`\.tfstate\n`).Match(calls) {
+				t.Errorf("%s: the state of %s is not where it has to be:\n%s", tc.name, m, calls)
+			}
+		}
+		app := strings.Index(string(calls), "02-app destroy ")
+		ecr := strings.Index(string(calls), "01-ecr destroy ")
 		if all := tc.name == "all"; all != (app >= 0 && ecr > app) || !all && (app >= 0 || ecr >= 0) {
 			t.Errorf("%s: terraform was called\n%s", tc.name, calls)
 		}

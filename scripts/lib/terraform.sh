@@ -82,16 +82,21 @@ tf_estimate() {
 
 # tf MODULE COMMAND ARG... runs terraform on the module, with data and state of this target.
 tf() {
-  local module=$1 command=$2
-  shift 2
-  local state=()
-  if [[ -z ${TF_STATE_BUCKET-} ]]; then
-    case $command in
-      plan | apply | destroy | output) state=(-state="$tf_state/$module.tfstate") ;;
-      state) state=("$1" -state="$tf_state/$module.tfstate"); shift ;;
-    esac
-  fi
-  TF_DATA_DIR=$tf_state/$module.data terraform -chdir="$root/infra/terraform/$module" "$command" ${state[@]+"${state[@]}"} "$@"
+  local module=$1
+  shift
+  TF_DATA_DIR=$tf_state/$module.data terraform -chdir="$root/infra/terraform/$module" "$@"
+}
+
+# tf_change MODULE apply|destroy changes what there is, and prints a line for each resource that is ready. The plan, and all
+# else that terraform says, is in $tf_state/MODULE.COMMAND.log.
+tf_change() {
+  local module=$1 command=$2 status
+  # Both filters must outlive a Ctrl-C, as terraform does to save its state.
+  if tf_logged tf "$module" "$command" -auto-approve -input=false -no-color | tee -i "$tf_state/$module.$command.log" | {
+    trap '' INT TERM
+    grep --line-buffered -E '^[^ ]+: (Creation|Modifications|Destruction) complete after |^(Interrupt received|Two interrupts)' || :
+  }; then status=0; else status=${PIPESTATUS[0]}; fi
+  return "$status"
 }
 
 # tf_check says what is wrong with the variables of both modules, and with credentials, account, region and VPC, before anything
@@ -134,11 +139,13 @@ tf_hint() {
     *'no matching EC2 VPC found'* | *InvalidVpcID.NotFound*) hint='no such VPC in this region: change TF_VPC_ID or AWS_REGION' ;;
     *'has no subnets'*) hint='change TF_VPC_ID, or add a subnet to the VPC' ;;
     *'no such host'* | *'nvalid AWS Region'*) hint='no such region answers: change AWS_REGION, or see to the network' ;;
+    *'Missing Resource Identity After Read'*)
+      hint='somebody else has deleted it, and Terraform before 1.12 can not forget it: use a newer one, or terraform state rm it' ;;
     *'Error acquiring the state lock'*) hint='another run holds the state: wait for it, or, if it was killed, terraform force-unlock' ;;
     *RepositoryAlreadyExistsException* | *EntityAlreadyExists* | *ResourceAlreadyExistsException* | *'Object already exists'* | *'Duplicate'*)
       hint='the name is taken, by another stack or by a run whose state is lost: set TF_VAR_name to another, or remove what has the name' ;;
     *RepositoryNotEmptyException*) hint='there are images in the repository, and TF_VAR_force_delete is false: remove them, or set it to true' ;;
-    *RepositoryNotFoundException*) hint='no such repository: change TF_VAR_repository_name, or leave it out for that of 01-ecr' ;;
+    *RepositoryNotFoundException* | *'reading ECR Repository ('*) hint='no such repository: change TF_VAR_repository_name, or leave it out for that of 01-ecr' ;;
     *ImageNotFoundException* | *'ECR Image'*) hint="no image has the tag in the repository: change TF_VAR_image_tag (now ${TF_VAR_image_tag-latest}), or push it" ;;
     *AccessDenied* | *UnauthorizedOperation* | *'not authorized to perform'*) hint='the credentials may not do this: they need its permission' ;;
     *DependencyViolation*) hint='something else uses what is to be deleted: remove that, and run this again' ;;
@@ -151,21 +158,27 @@ tf_hint() {
 
 # tf_init makes both modules ready. Its status is $no_provider if no registry has the provider for us.
 tf_init() {
-  local module options log start took
+  local module backend file options log start took
   start=$(now_us)
   mkdir -p "$tf_state"
   for module in 01-ecr 02-app; do
     options=()
-    # A backend can't be chosen by a variable, only by a file, which Git ignores.
+    # A backend can't be chosen by a variable, only by a file, which Git ignores. It is put there in one piece, and only if it
+    # is another one, so that runs beside this one find it whole.
+    backend=local options=(-backend-config=path="$tf_state/$module.tfstate")
     if [[ -n ${TF_STATE_BUCKET-} ]]; then
-      printf 'terraform {\n  backend "s3" {}\n}\n' >"$root/infra/terraform/$module/backend_override.tf"
-      options=(-backend-config=bucket="$TF_STATE_BUCKET" -backend-config=region="${TF_STATE_REGION:-$AWS_REGION}"
+      backend=s3 options=(-backend-config=bucket="$TF_STATE_BUCKET" -backend-config=region="${TF_STATE_REGION:-$AWS_REGION}"
         -backend-config=key="${TF_STATE_PREFIX:-batchbox}/$target/$module.tfstate")
-    else
-      rm -f "$root/infra/terraform/$module/backend_override.tf"
+    fi
+    backend="terraform {
+  backend \"$backend\" {}
+}"
+    file=$root/infra/terraform/$module/backend_override.tf
+    if [[ ! -f $file || $(<"$file") != "$backend" ]]; then
+      printf '%s\n' "$backend" >"$file.$$" && mv "$file.$$" "$file"
     fi
     log=$tf_state/$module.init.log
-    if ! tf "$module" init -input=false -no-color -reconfigure ${options[@]+"${options[@]}"} >"$log" 2>&1; then
+    if ! tf "$module" init -input=false -no-color -reconfigure "${options[@]}" >"$log" 2>&1; then
       if grep -qiE 'failed to (query available provider packages|install provider)|could not connect to registry|no available provider|provider registry' "$log"; then
         printf 'terraform: skipped, for the AWS provider cannot be had here (terraform init reached no registry that has it)\n' >&2
         return "$no_provider"
@@ -208,7 +221,7 @@ tf_apply() {
     [[ ${TF_VAR_immutable_tags-} != true ]] || TF_VAR_image_tag=$(git -C "$root" rev-parse --short=12 HEAD)
   fi
   export TF_VAR_image_tag
-  step 01-ecr tf_logged tf 01-ecr apply -auto-approve -input=false -no-color || return
+  step 01-ecr tf_change 01-ecr apply || return
   if [[ -z ${TF_VAR_image-} ]]; then
     step push tf_push || return
     if [[ -z ${TF_VAR_repository_name-} ]]; then
@@ -216,7 +229,7 @@ tf_apply() {
       export TF_VAR_repository_name
     fi
   fi
-  step 02-app tf_logged tf 02-app apply -auto-approve -input=false -no-color || return
+  step 02-app tf_change 02-app apply || return
   tf_write_env
 }
 
@@ -261,7 +274,7 @@ tf_destroy() {
     fi
     [[ $module != 02-app ]] || tf_end_jobs
     # An image of one's own needs no look into a repository that may have none.
-    TF_VAR_image=${TF_VAR_image:-none:none} step "destroy $module" tf_logged tf "$module" destroy -auto-approve -input=false -no-color || return
+    TF_VAR_image=${TF_VAR_image:-none:none} step "destroy $module" tf_change "$module" destroy || return
   done
   rm -f "$env_file"
 }
