@@ -81,7 +81,7 @@ TEXT
     exit "$status"
   fi
   if [[ $stack_begun == yes ]]; then
-    tf_destroy || {
+    tf_shielded=yes tf_destroy || {
       status=1
       [[ $target == local ]] || printf 'error: not all is removed from AWS; to try again: %s\n' "$tf_again $root/scripts/destroy.sh --target aws" >&2
     }

@@ -160,6 +160,25 @@ esac`)))
 	}
 }
 
+// TestAFailedDestroyIsNoSuccess has all pass but the removal.
+func TestAFailedDestroyIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	cmd, tmp := e2e(t, "--terraform")
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cmd.Env = append(cmd.Env, fakeTerraform(t, playTerraform(dir, root, `case "$*" in
+*"02-app destroy"*) echo "Error: deleting it: DependencyViolation" >&2; exit 1 ;;
+esac`)))
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "PASSED: 2 of 2") || !strings.Contains(string(out), "destroy 02-app: failed after ") || !strings.Contains(string(out), "hint: something else uses") {
+		t.Errorf("exit code %d (%v), output\n%s", cmd.ProcessState.ExitCode(), err, out)
+	}
+	nothingIsLeft(t, tmp)
+}
+
 // TestCtrlCLetsTerraformSaveItsState interrupts in the middle of an apply: terraform hears of it and still writes what it has
 // to say, and what it has made is destroyed.
 func TestCtrlCLetsTerraformSaveItsState(t *testing.T) {
@@ -175,6 +194,8 @@ func TestCtrlCLetsTerraformSaveItsState(t *testing.T) {
 	trap 'for i in 1 2 3 4; do sleep 0.1; echo "Interrupt received. Saving state $i." >&2; done; echo saved >"$dir/saved"; exit 1' INT
 	kill -INT -$(ps -o pgid= $$ | tr -d " ") # as a terminal does
 	sleep 10 ;;
+*" destroy "*) # terraform hears a second Ctrl-C even if it is told not to, unless it is in a process group of its own
+	[ "$(ps -o pgid= -p $$)" != "$(ps -o pgid= -p $PPID)" ] || touch "$dir/exposed" ;;
 esac`)))
 	out, err := cmd.CombinedOutput()
 	saved, savedErr := os.ReadFile(filepath.Join(dir, "saved"))
@@ -184,6 +205,9 @@ esac`)))
 	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
 	if got, want := order(calls), "01-ecr apply, 02-app apply, 02-app destroy, 01-ecr destroy"; err != nil || got != want {
 		t.Errorf("terraform did %s; want %s (%v)\n%s", got, want, err, out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "exposed")); err == nil {
+		t.Error("a second Ctrl-C would interrupt terraform destroy")
 	}
 	nothingIsLeft(t, tmp)
 }

@@ -80,11 +80,22 @@ tf_estimate() {
   }'
 }
 
-# tf MODULE COMMAND ARG... runs terraform on the module, with data and state of this target.
+# tf MODULE COMMAND ARG... runs terraform on the module, with data and state of this target. With tf_shielded=yes it is in a
+# process group of its own, so that no Ctrl-C reaches it: Terraform minds one even where it was told to ignore it.
 tf() {
   local module=$1
   shift
-  TF_DATA_DIR=$tf_state/$module.data terraform -chdir="$root/infra/terraform/$module" "$@"
+  if [[ ${tf_shielded-} == yes ]]; then
+    # The shell's own notices of the job go nowhere.
+    (
+      exec 4>&2 2>/dev/null
+      set -m
+      TF_DATA_DIR=$tf_state/$module.data terraform -chdir="$root/infra/terraform/$module" "$@" </dev/null 2>&4 4>&- &
+      wait $!
+    )
+  else
+    TF_DATA_DIR=$tf_state/$module.data terraform -chdir="$root/infra/terraform/$module" "$@"
+  fi
 }
 
 # tf_change MODULE apply|destroy changes what there is, and prints a line for each resource that is ready. The plan, and all
@@ -107,7 +118,7 @@ tf_check() {
     dir=$tf_state/$module.rules
     mkdir -p "$dir"
     cp "$root/infra/terraform/$module/variables.tf" "$dir/"
-    tf_logged env TF_DATA_DIR="$dir/.terraform" terraform -chdir="$dir" plan -input=false -no-color -lock=false >/dev/null || return
+    tf_logged env TF_DATA_DIR="$dir/.terraform" terraform -chdir="$dir" plan -input=false -no-color -lock=false >/dev/null || return 1
   done
   [[ $target == local ]] || options=(--aws --account "$AWS_ACCOUNT_ID")
   "$bin/batchbox" check ${options[@]+"${options[@]}"} ${TF_VPC_ID:+--vpc "$TF_VPC_ID"}
@@ -196,7 +207,7 @@ tf_init() {
 # tf_push builds the image and pushes it to the repository of 01-ecr. With immutable tags, each commit has its own.
 tf_push() {
   local repository options=(--platform host)
-  repository=$(tf 01-ecr output -raw repository_uri) || return
+  repository=$(tf 01-ecr output -raw repository_uri) || return 1
   if [[ $target == aws ]]; then
     options=(--aws --platform linux/amd64)
     [[ ${TF_VAR_architecture-} != ARM64 ]] || options=(--aws --platform linux/arm64)
@@ -206,7 +217,7 @@ tf_push() {
 
 tf_write_env() {
   local queue definition
-  queue=$(tf 02-app output -raw job_queue_arn) && definition=$(tf 02-app output -raw job_definition_arn) || return
+  queue=$(tf 02-app output -raw job_queue_arn) && definition=$(tf 02-app output -raw job_definition_arn) || return 1
   {
     printf '# Written by scripts/apply.sh. To use it: source this file.\n'
     printf "export %s='%s'\n" JOB_QUEUE_ARN "$queue" JOB_DEFINITION_ARN "$definition" AWS_REGION "$AWS_REGION" AWS_DEFAULT_REGION "$AWS_REGION"
@@ -221,15 +232,15 @@ tf_apply() {
     [[ ${TF_VAR_immutable_tags-} != true ]] || TF_VAR_image_tag=$(git -C "$root" rev-parse --short=12 HEAD)
   fi
   export TF_VAR_image_tag
-  step 01-ecr tf_change 01-ecr apply || return
+  step 01-ecr tf_change 01-ecr apply || return 1
   if [[ -z ${TF_VAR_image-} ]]; then
-    step push tf_push || return
+    step push tf_push || return 1
     if [[ -z ${TF_VAR_repository_name-} ]]; then
-      TF_VAR_repository_name=$(tf 01-ecr output -raw repository_name) || return
+      TF_VAR_repository_name=$(tf 01-ecr output -raw repository_name) || return 1
       export TF_VAR_repository_name
     fi
   fi
-  step 02-app tf_change 02-app apply || return
+  step 02-app tf_change 02-app apply || return 1
   tf_write_env
 }
 
@@ -257,7 +268,8 @@ tf_end_jobs() {
     printf 'jobs were not ended; destroying the queue ends them too\n' >&2
 }
 
-# tf_destroy removes what is in the state, and does nothing if nothing is.
+# tf_destroy removes what is in the state, and does nothing if nothing is. It runs in a trap, where a return without a number
+# gives the status from before the trap: a failure would be a success.
 tf_destroy() {
   local module list
   for module in 02-app 01-ecr; do
@@ -274,7 +286,7 @@ tf_destroy() {
     fi
     [[ $module != 02-app ]] || tf_end_jobs
     # An image of one's own needs no look into a repository that may have none.
-    TF_VAR_image=${TF_VAR_image:-none:none} step "destroy $module" tf_change "$module" destroy || return
+    TF_VAR_image=${TF_VAR_image:-none:none} step "destroy $module" tf_change "$module" destroy || return 1
   done
   rm -f "$env_file"
 }
