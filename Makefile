@@ -4,7 +4,7 @@
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/batchbox and bin/test-runner
@@ -29,6 +29,11 @@ sim: ## Simulate the engine under a random load with faults: a million jobs (SEE
 .PHONY: e2e
 e2e: ## Run the main job from nothing to nothing
 	scripts/run-e2e.sh
+
+.PHONY: terraform
+terraform: ## Apply, change, import and destroy stacks in an engine with the real AWS provider of Terraform
+	BATCHBOX_TERRAFORM=1 go test -count=1 -v -timeout 60m ./tests/terraform
+	BATCHBOX_TERRAFORM=1 go test -count=1 -v -timeout 60m -run TestAWSTarget ./scripts
 
 .PHONY: crash
 crash: build ## Kill engine and supervisor 200 times, under each runtime, over arrays of 1,000 jobs

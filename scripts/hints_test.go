@@ -19,6 +19,7 @@ func TestHints(t *testing.T) {
 	testenv.Require(t, testenv.Bash)
 	for _, tc := range []struct{ said, hint string }{
 		{"Error: no matching EC2 VPC found", "no such VPC in this region: change TF_VPC_ID or AWS_REGION"},
+		{`Error: Failed to get existing workspaces: S3 bucket "x" does not exist.`, "the state can not be kept there: change TF_STATE_BUCKET"},
 		{"The VPC vpc-1 has no subnets: choose another by vpc_id", "change TF_VPC_ID, or add a subnet to the VPC"},
 		{"api error ExpiredToken: The security token included in the request is expired", "the AWS credentials have expired"},
 		{"Error: No valid credential sources found", "no good AWS credentials: see to AWS_PROFILE"},

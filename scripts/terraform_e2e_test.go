@@ -192,6 +192,8 @@ func TestCtrlCLetsTerraformSaveItsState(t *testing.T) {
 	cmd.Env = append(cmd.Env, fakeTerraform(t, playTerraform(dir, root, `case "$*" in
 *"02-app apply"*)
 	trap 'for i in 1 2 3 4; do sleep 0.1; echo "Interrupt received. Saving state $i." >&2; done; echo saved >"$dir/saved"; exit 1' INT
+	echo up; echo up >&2
+	until grep -q up "${TF_DATA_DIR%/*}/errors.log" && grep -q up "${TF_DATA_DIR%/*}/02-app.apply.log"; do sleep 0.05; done # whoever reads is up, too
 	kill -INT -$(ps -o pgid= $$ | tr -d " ") # as a terminal does
 	sleep 10 ;;
 *" destroy "*) # terraform hears a second Ctrl-C even if it is told not to, unless it is in a process group of its own

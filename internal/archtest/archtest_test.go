@@ -72,8 +72,9 @@ var rules = []rule{
 	{"internal/cli/joblog", []string{"internal/cli/watch"}, []string{"github.com/aws/"}},
 	{"internal/cli/stack", nil, []string{"github.com/aws/"}},
 	{"internal/cli", nil, nil},
-	{"tests/crash", none, none},    // tests only
-	{"tests/provider", none, none}, // tests only
+	{"tests/crash", none, none},     // tests only
+	{"tests/provider", none, none},  // tests only
+	{"tests/terraform", none, none}, // tests only
 	{"tests/clients/gated", []string{"worker"}, none},
 	{"tests/recipes", none, none}, // tests only
 	{"tests/clients", none, none}, // tests only

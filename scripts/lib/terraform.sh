@@ -102,10 +102,11 @@ tf() {
 # else that terraform says, is in $tf_state/MODULE.COMMAND.log.
 tf_change() {
   local module=$1 command=$2 status
-  # Both filters must outlive a Ctrl-C, as terraform does to save its state.
-  if tf_logged tf "$module" "$command" -auto-approve -input=false -no-color | tee -i "$tf_state/$module.$command.log" | {
+  # The filters must outlive a Ctrl-C, as terraform does to save its state.
+  if tf_logged tf "$module" "$command" -auto-approve -input=false -no-color | {
     trap '' INT TERM
-    grep --line-buffered -E '^[^ ]+: (Creation|Modifications|Destruction) complete after |^(Interrupt received|Two interrupts)' || :
+    tee "$tf_state/$module.$command.log" |
+      grep --line-buffered -E '^[^ ]+: (Creation|Modifications|Destruction) complete after |^(Interrupt received|Two interrupts)' || :
   }; then status=0; else status=${PIPESTATUS[0]}; fi
   return "$status"
 }
@@ -142,6 +143,7 @@ tf_hint() {
     *'Invalid value for variable'*)
       names=$(sed -n 's/.*variable "\([a-z0-9_]*\)" {.*/TF_VAR_\1/p' <<<"$1" | sort -u | paste -sd ' ' -)
       hint="change ${names//TF_VAR_vpc_id/TF_VPC_ID}" ;;
+    *'S3 bucket'*) hint='the state can not be kept there: change TF_STATE_BUCKET, TF_STATE_REGION or the credentials' ;;
     *ExpiredToken* | *RequestExpired* | *'token'*'expired'*)
       hint='the AWS credentials have expired: get new ones, such as by aws sso login, and run this again; it goes on where it stopped' ;;
     *'No valid credential sources'* | *InvalidClientTokenId* | *UnrecognizedClient* | *'failed to refresh cached credentials'* | *'no EC2 IMDS role found'*)
@@ -196,6 +198,7 @@ tf_init() {
       fi
       cat "$log" >&2
       printf 'error: terraform init of %s failed\n' "$module" >&2
+      tf_hint "$(<"$log")"
       return 1
     fi
   done
