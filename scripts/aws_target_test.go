@@ -147,11 +147,11 @@ func TestAWSTarget(t *testing.T) {
 	vars = append(vars, "AWS_ACCESS_KEY_ID="+account, "AWS_SECRET_ACCESS_KEY=x", "AWS_ACCOUNT_ID="+account, "AWS_REGION=us-east-1", "TF_VPC_ID="+vpc[1], "TF_STATE_DIR="+dir, "TMPDIR="+t.TempDir())
 	stdout, stderr, code := script(t, vars, "run-e2e.sh", "--target", "aws", "--array-size", "3")
 	for _, want := range []string{
-		"\naccount: " + account + ", region: us-east-1, VPC: " + vpc[1] + "\nestimate: about USD ", "\nAWS in us-east-1: an array of 3 of batchworker-e2e:1", "\nPASSED: 3 of 3 children",
+		"\naccount: " + account + ", region: us-east-1, VPC: " + vpc[1] + "\nestimate: about USD ", "AWS in us-east-1: an array of 3 of batchworker-e2e:1", "\nPASSED: 3 of 3 children",
 		"\nsecond plan: ", "\ndestroy 02-app: ", "\ndestroy 01-ecr: ",
 	} {
-		if !strings.Contains(stdout, want) {
-			t.Errorf("stdout has no %q", want)
+		if !strings.Contains(stdout+stderr, want) {
+			t.Errorf("nothing says %q", want)
 		}
 	}
 	if code != 0 || t.Failed() {

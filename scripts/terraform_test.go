@@ -106,7 +106,7 @@ case "$*" in *" state list"*) `+tc.list+` ;; esac`)
 			t.Fatal(err)
 		}
 		for _, m := range []string{"01-ecr", "02-app"} {
-			if !regexp.MustCompile(`/`+m+` init .* -backend-config=path=`+regexp.QuoteMeta(dir)+`/`+m+`\.tfstate\n`).Match(calls) {
+			if !regexp.MustCompile(`/` + m + ` init .* -backend-config=path=` + regexp.QuoteMeta(dir) + `/` + m + `\.tfstate\n`).Match(calls) {
 				t.Errorf("%s: the state of %s is not where it has to be:\n%s", tc.name, m, calls)
 			}
 		}
