@@ -16,14 +16,12 @@ type TaskView struct {
 	Containers []ContainerView // at least one
 	Volumes    []Volume
 
-	ExecutionRole string // ARN
-	TaskRole      string // ARN; jobRoleArn of containerProperties
-	// CPUArchitecture is X86_64 or ARM64, OperatingSystem LINUX; "" when not given.
-	CPUArchitecture, OperatingSystem string
-	PlatformVersion                  string // LATEST, 1.4.0 or 1.3.0; "" for EC2
+	ExecutionRole   string // ARN
+	TaskRole        string // ARN; jobRoleArn of containerProperties
+	CPUArchitecture string // X86_64 or ARM64; "" when not given
+	PlatformVersion string // LATEST, 1.4.0 or 1.3.0; "" for EC2
 	// EphemeralStorageGiB is 21-200, or 0 for the platform's default.
 	EphemeralStorageGiB  int64
-	AssignPublicIP       bool
 	PIDMode, IPCMode     string // host, task, none; "" when not given
 	EnableExecuteCommand bool
 }
@@ -188,12 +186,9 @@ func severalTask(ecs object, platform string) (TaskView, error) {
 func (s taskScope) taskView(o object) TaskView {
 	runtimePlatform, _ := o.object("runtimePlatform")
 	storage, _ := o.object("ephemeralStorage")
-	network, _ := o.object("networkConfiguration")
 	v := TaskView{
 		ExecutionRole: s.executionRole, TaskRole: s.taskRole, PlatformVersion: s.platformVersion,
-		CPUArchitecture: runtimePlatform.str("cpuArchitecture"), OperatingSystem: runtimePlatform.str("operatingSystemFamily"),
-		AssignPublicIP: network.str("assignPublicIp") == Enabled,
-		PIDMode:        o.str("pidMode"), IPCMode: o.str("ipcMode"),
+		CPUArchitecture: runtimePlatform.str("cpuArchitecture"), PIDMode: o.str("pidMode"), IPCMode: o.str("ipcMode"),
 	}
 	v.EphemeralStorageGiB, _ = storage.integer("sizeInGiB")
 	v.EnableExecuteCommand, _ = o.boolean("enableExecuteCommand")

@@ -49,7 +49,7 @@ func TestTaskView(t *testing.T) {
 		got, err := resolve(t, submission(t, fargateDef, `containerProperties.networkConfiguration.assignPublicIp="ENABLED"`,
 			`containerProperties.runtimePlatform={"cpuArchitecture":"ARM64","operatingSystemFamily":"LINUX"}`, `containerProperties.ephemeralStorage.sizeInGiB=30`)).Task(0)
 		want := TaskView{
-			ExecutionRole: "arn:aws:iam::111122223333:role/exec", PlatformVersion: "LATEST", AssignPublicIP: true, CPUArchitecture: "ARM64", OperatingSystem: "LINUX",
+			ExecutionRole: "arn:aws:iam::111122223333:role/exec", PlatformVersion: "LATEST", CPUArchitecture: "ARM64",
 			EphemeralStorageGiB: 30, Containers: []ContainerView{{Name: "default", Image: "busybox", MilliCPU: 250, MemoryMiB: 512, Essential: true}},
 		}
 		if err != nil || !reflect.DeepEqual(got, want) {
