@@ -47,7 +47,7 @@ func (d *formDecoder) structure(f *form, p *plan, v reflect.Value) (seen bits) {
 		if fd.index < 0 {
 			continue
 		}
-		d.at = append(d.at, segment{name: fd.at})
+		d.at = append(d.at, segment{name: fd.at()})
 		d.value(n, fd.plan, v.Field(fd.index))
 		d.at = d.at[:len(d.at)-1]
 	}
@@ -145,7 +145,7 @@ func (d *formDecoder) union(f *form, p *plan, v reflect.Value) {
 			d.refuse("more than one member of a union is given")
 			return
 		}
-		d.at = append(d.at, segment{name: fd.at})
+		d.at = append(d.at, segment{name: fd.at()})
 		m := reflect.New(p.members[i])
 		d.value(n, fd.plan, m.Elem().Field(fd.index))
 		v.Set(m)

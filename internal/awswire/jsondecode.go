@@ -98,13 +98,13 @@ func (d *jsonDecoder) pop()             { d.at = d.at[:len(d.at)-1] }
 // structure reads an object whose brace is next.
 func (d *jsonDecoder) structure(p *plan, v reflect.Value) (seen bits) {
 	for ok := d.open('}'); ok; ok = d.more('}') {
-		i, known := p.byName[string(d.key())]
+		i, known := p.index(d.key())
 		if !known {
 			d.skip()
 			continue
 		}
 		f := &p.fields[i]
-		d.push(f.at)
+		d.push(f.at())
 		if seen.has(i) {
 			d.refuse("the member is given twice")
 		}
@@ -393,7 +393,7 @@ func (d *jsonDecoder) union(p *plan, v reflect.Value) {
 		d.wrong("Union")
 	}
 	for ok := d.open('}'); ok; ok = d.more('}') {
-		i, known := p.byName[string(d.key())]
+		i, known := p.index(d.key())
 		if !known {
 			d.skip()
 			continue
@@ -405,7 +405,7 @@ func (d *jsonDecoder) union(p *plan, v reflect.Value) {
 		if !v.IsNil() {
 			d.refuse("more than one member of a union is given")
 		}
-		d.push(f.at)
+		d.push(f.at())
 		m := reflect.New(p.members[i])
 		d.value(f.plan, m.Elem().Field(f.index))
 		v.Set(m)

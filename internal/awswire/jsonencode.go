@@ -62,7 +62,7 @@ func appendJSON(b []byte, p *plan, v reflect.Value) []byte {
 		m := v.Elem().Elem()
 		f := &p.fields[slices.Index(p.members, m.Type())]
 		b = append(b, '{')
-		b = append(b, f.jsonKey...)
+		b = append(append(append(b, '"'), f.out...), '"', ':')
 		b = appendJSONItem(b, f.plan, m.Field(f.index))
 		return append(b, '}')
 	}
@@ -91,7 +91,7 @@ func appendJSONMembers(b []byte, p *plan, v reflect.Value) []byte {
 		if len(b) > first {
 			b = append(b, ',')
 		}
-		b = append(b, f.jsonKey...)
+		b = append(append(append(b, '"'), f.out...), '"', ':')
 		b = appendJSON(b, f.plan, fv)
 	}
 	return b

@@ -193,7 +193,7 @@ func (s *service) add(pl *planner, def Operation) (err error) {
 	s.maxBody = max(s.maxBody, op.MaxBody)
 	if s.Protocol == RestJSON1 {
 		for _, name := range def.Query {
-			i, ok := op.in.byName[name]
+			i, ok := op.in.index([]byte(name))
 			if !ok || !textual(op.in.fields[i]) {
 				return fmt.Errorf("query member %q is no member that text can fill", name)
 			}

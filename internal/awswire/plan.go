@@ -51,7 +51,6 @@ type plan struct {
 	elem  *plan // of kindList and kindMap
 	// fields are the members of a structure or a union.
 	fields []field
-	byName map[string]int // wire name (as read) -> index in fields
 	// required are the fields that must be there.
 	required bits
 	members  []reflect.Type // of kindUnion
@@ -62,10 +61,22 @@ type field struct {
 	index int // in the Go struct; -1 for a required member the struct does not declare
 	// in and out are the member's name in requests and in replies; they differ in EC2 Query only.
 	in, out string
-	at      string // in as error texts have it, with a small first letter
-	jsonKey string // `"out":`
 	item    string // the element of a list's entries in XML, where it is not the protocol's
 	plan    *plan
+}
+
+// at is the member's name as error texts have it, with a small first letter.
+func (f *field) at() string { return lowerFirst(f.in) }
+
+// index finds a member by its name in requests. There are a dozen, so that a map would find it no sooner, and those of all
+// structures would be a quarter of a megabyte.
+func (p *plan) index(name []byte) (i int, ok bool) {
+	for i := range p.fields {
+		if p.fields[i].in == string(name) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // bits is a set of field positions.
@@ -218,8 +229,7 @@ func (pl *planner) classify(p *plan) (err error) {
 
 // fill finds the members of a structure.
 func (pl *planner) fill(p *plan, required []string) error {
-	p.byName = make(map[string]int, p.typ.NumField())
-	p.fields = make([]field, 0, p.typ.NumField()) // the plans of all services are a megabyte: none has room it does not need
+	p.fields = make([]field, 0, p.typ.NumField()) // none has much room that it does not need: there are thousands in all
 	for i := range p.typ.NumField() {
 		sf := p.typ.Field(i)
 		if !sf.IsExported() || sf.Name == "ResultMetadata" {
@@ -238,7 +248,7 @@ func (pl *planner) fill(p *plan, required []string) error {
 		}
 	}
 	for _, name := range required {
-		i, ok := p.byName[name]
+		i, ok := p.index([]byte(name))
 		if !ok {
 			i = len(p.fields)
 			if err := p.add(field{index: -1, in: name, out: name}); err != nil {
@@ -251,14 +261,12 @@ func (pl *planner) fill(p *plan, required []string) error {
 }
 
 func (p *plan) add(f field) error {
-	if _, dup := p.byName[f.in]; dup {
+	if _, dup := p.index([]byte(f.in)); dup {
 		return fmt.Errorf("%s has two members %q", p.typ, f.in)
 	}
 	if len(p.fields) == maxFields {
 		return fmt.Errorf("%s has over %d members", p.typ, maxFields)
 	}
-	f.at, f.jsonKey = lowerFirst(f.in), `"`+f.out+`":`
-	p.byName[f.in] = len(p.fields)
 	p.fields = append(p.fields, f)
 	return nil
 }
@@ -299,7 +307,6 @@ func (pl *planner) fillUnion(p *plan) error {
 		return fmt.Errorf("%s is an interface that Service.Unions does not describe", p.typ)
 	}
 	p.members = pl.unions[i].members
-	p.byName = map[string]int{}
 	for _, t := range p.members {
 		sf, ok := t.FieldByName("Value")
 		if !ok {

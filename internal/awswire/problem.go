@@ -133,7 +133,7 @@ const maxMissing = 50
 func noteMissing(list []string, at path, p *plan, seen bits) []string {
 	for i := range p.fields {
 		if p.required.has(i) && !seen.has(i) && len(list) < maxMissing {
-			list = append(list, append(at[:len(at):len(at)], segment{name: p.fields[i].at}).String())
+			list = append(list, append(at[:len(at):len(at)], segment{name: p.fields[i].at()}).String())
 		}
 	}
 	return list

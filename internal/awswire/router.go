@@ -48,7 +48,7 @@ func (rt *router) add(op *operation) error {
 		}
 		label := strings.Trim(s, "{}")
 		if !op.refused {
-			i, ok := op.in.byName[label]
+			i, ok := op.in.index([]byte(label))
 			if !ok || op.in.fields[i].index < 0 || op.in.fields[i].plan.quick != quickStringPtr {
 				return fmt.Errorf("path member %q is no *string of the input", label)
 			}

@@ -165,7 +165,7 @@ func (x *exchange) decode(body []byte, in reflect.Value) *problem {
 // bind fills the members that come from the path and the query.
 func (x *exchange) bind(p *plan, in reflect.Value, seen *bits) *problem {
 	for _, l := range x.labels {
-		i := p.byName[l.member]
+		i, _ := p.index([]byte(l.member)) // the router has looked
 		v := l.value
 		*in.Field(p.fields[i].index).Addr().Interface().(**string) = &v
 		seen.set(i)
