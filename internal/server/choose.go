@@ -30,7 +30,9 @@ type runtimePlace struct {
 	noCPUQuota bool
 	// imageBytes is how much loaded images may come to, where the runtime keeps any; below 0 there is no bound.
 	imageBytes int64
-	log        *slog.Logger
+	// ephemeral: nothing has to be left for a next time.
+	ephemeral bool
+	log       *slog.Logger
 }
 
 // runtimeKind is a runtime batchbox knows by name.
@@ -50,7 +52,7 @@ var runtimeKinds = []runtimeKind{
 		return runc.New(ctx, runc.Options{StateDir: at.stateDir, Owner: at.owner, NoCPUQuota: at.noCPUQuota, Log: at.log})
 	}},
 	{docker.Name, true, func(ctx context.Context, at runtimePlace) (runtime.Runtime, error) {
-		return docker.New(ctx, docker.Options{Owner: at.owner, NoCPUQuota: at.noCPUQuota, ImageBytes: at.imageBytes, Log: at.log})
+		return docker.New(ctx, docker.Options{Owner: at.owner, NoCPUQuota: at.noCPUQuota, ImageBytes: at.imageBytes, DropImages: at.ephemeral, Log: at.log})
 	}},
 	{process.Name, true, func(context.Context, runtimePlace) (runtime.Runtime, error) {
 		return process.New(process.Options{Resolve: resolve})

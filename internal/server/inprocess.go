@@ -53,7 +53,7 @@ func (s *Server) keep(reports func([]runtime.Report)) (_ *inProcess, err error) 
 	o := &inProcess{}
 	rt := s.cfg.InProcess.Runtime
 	if rt == nil {
-		place := runtimePlace{stateDir: s.dir.containers(), owner: s.dir.supervisor(), log: s.cfg.Logger}
+		place := runtimePlace{stateDir: s.dir.containers(), owner: s.dir.supervisor(), ephemeral: true, log: s.cfg.Logger}
 		if o.runtime, err = openRuntime(context.Background(), s.runtime.Name, place); err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ type SupervisorConfig struct {
 	// NoCPUQuota is Config's, ImageBytes its Retention's.
 	NoCPUQuota bool
 	ImageBytes int64
-	// Ephemeral is Config's: output need not survive a power cut.
+	// Ephemeral is Config's: output need not survive a power cut, nor what was loaded into a daemon the supervisor.
 	Ephemeral bool
 	Logger    *slog.Logger
 }
@@ -27,7 +27,7 @@ type SupervisorConfig struct {
 // RunSupervisor is the supervisor process of a data directory, until it has nothing left to do.
 func RunSupervisor(ctx context.Context, cfg SupervisorConfig) error {
 	dir := layout(cfg.DataDir)
-	at := runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, imageBytes: cfg.ImageBytes, log: cfg.Logger}
+	at := runtimePlace{stateDir: dir.containers(), owner: dir.supervisor(), noCPUQuota: cfg.NoCPUQuota, imageBytes: cfg.ImageBytes, ephemeral: cfg.Ephemeral, log: cfg.Logger}
 	writer, err := logstore.OpenWriter(dir.logs(), "supervisor", logstore.WriterOptions{Ephemeral: cfg.Ephemeral})
 	if err != nil {
 		return err

@@ -392,6 +392,33 @@ func TestLoadedImages(t *testing.T) {
 	}
 }
 
+// TestDroppedImages: what a runtime has loaded goes with it, and what was there before stays.
+func TestDroppedImages(t *testing.T) {
+	testenv.Require(t, testenv.Docker)
+	c := connect(t)
+	images := make([]runtime.Image, 2)
+	for i := range images {
+		root := runtimetest.Rootfs(t)
+		check(t, os.WriteFile(filepath.Join(root, "etc", "dropped"), []byte{byte('0' + i)}, 0o600))
+		images[i] = archive(t, root)
+	}
+	_, err := newRuntime(t, Options{}).image(t.Context(), &images[0])
+	check(t, err)
+	r, err := New(t.Context(), Options{Owner: t.TempDir(), DropImages: true})
+	check(t, err)
+	for i := range images {
+		_, err := r.image(t.Context(), &images[i])
+		check(t, err)
+	}
+	check(t, r.Close())
+	if _, err := c.ImageInspect(t.Context(), images[0].ArchiveName()); err != nil {
+		t.Errorf("the image that was there: %v", err)
+	}
+	if _, err := c.ImageInspect(t.Context(), images[1].ArchiveName()); !errdefs.IsNotFound(err) {
+		t.Errorf("the image that was loaded: %v", err)
+	}
+}
+
 // TestTaskNetwork has two containers of a task on one private network.
 func TestTaskNetwork(t *testing.T) {
 	t.Parallel()

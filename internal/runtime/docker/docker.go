@@ -22,9 +22,8 @@
 //
 // It is read from the connection of an attach request that is there before the program starts, and not kept by the daemon
 // (log driver none): nothing is written twice, and a program that writes faster than its output is taken waits. Docker has a
-// pipe for each of stdout and stderr, so their order among each other is lost; lines are kept whole. Should output not be
-// taken for two seconds after the program's end, the daemon gives up what it holds beyond a mebibyte (moby,
-// daemon/monitor.go).
+// pipe for each of stdout and stderr, so their order among each other is lost; lines are kept whole. See backlog for
+// what the daemon does with output that is not taken.
 //
 // Is the daemon itself gone while a container runs, the container counts as lost, as one whose host is: its exit is reported
 // with an error, never with a made-up code, and what is left of it is removed when the daemon is back.
@@ -64,6 +63,8 @@ type Options struct {
 	// ImageBytes is how much loaded images may come to before those used longest ago are removed; 0 is
 	// DefaultImageBytes, less than 0 no bound.
 	ImageBytes int64
+	// DropImages has Close remove the images that this Runtime has loaded, less those that somebody uses.
+	DropImages bool
 	// Grace is how old an orphan has to be before it is removed (5 min), Patrol how often is looked for some (1 min).
 	Grace, Patrol time.Duration
 	// DaemonPatience is how long the daemon may be away before its containers count as lost (2 min).

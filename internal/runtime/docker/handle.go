@@ -12,8 +12,10 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 
 	"github.com/batchbox/batchbox/internal/runtime"
+	"github.com/batchbox/batchbox/internal/runtime/storage"
 )
 
 // handle is one container. It implements runtime.Handle.
@@ -25,11 +27,15 @@ type handle struct {
 	// network is the private network that it is in, which leaveNetwork lets go; nil in the host's.
 	network      *taskNetwork
 	leaveNetwork func()
-	attached     *client.HijackedResponse
-	wait         client.ContainerWaitResult
-	cancel       context.CancelFunc // of wait
-	out          *os.File
-	killed       atomic.Bool // by us
+	// upper is the directory of its layer, "" if it is not seen from here, and anonymous those of the volumes its image asks for.
+	upper     string
+	anonymous []string
+	storage   *storage.Watch
+	attached  *client.HijackedResponse
+	wait      client.ContainerWaitResult
+	cancel    context.CancelFunc // of wait
+	out       *os.File
+	killed    atomic.Bool // by us
 
 	ended chan struct{} // closed when the program has ended
 	// exit is set before done is closed: the container is gone, and its output written.
@@ -44,6 +50,8 @@ const (
 	signalPatience = 30 * time.Second
 	// outputPatience is how long the daemon may take for what is left of the output after the end.
 	outputPatience = 10 * time.Second
+	// statePatience is how long the daemon may take to say how a container is.
+	statePatience = 500 * time.Millisecond
 )
 
 // PID implements runtime.Handle.
@@ -113,12 +121,16 @@ func (h *handle) follow() {
 	h.r.busy.Go(func() { copied <- h.copyOutput() })
 	exit, known := h.awaitExit(copied)
 	close(h.ended)
+	reason := h.storage.Stop()
 	if known {
 		if err := <-copied; err != nil && exit.Err == "" {
 			exit.Err = "its output is not complete: " + err.Error()
 		}
 	}
 	h.attached.Close()
+	if reason != "" {
+		exit.Err = reason
+	}
 	if exit.Code == 137 && exit.Err == "" && !h.killed.Load() {
 		exit.OOM = h.outOfMemory()
 	}
@@ -141,7 +153,9 @@ func (h *handle) copyOutput() error {
 		_ = h.out.SetWriteDeadline(time.Now())
 	})
 	defer stop()
-	return copyOutput(h.out, h.attached.Reader, func() {
+	late := newBacklog(h.out, h.mayHaveEnded)
+	defer late.close()
+	return copyOutput(late, h.attached.Reader, func() {
 		select {
 		case <-h.ended:
 			// The daemon closes the connection when it has said all; should it not, we do not wait for ever. The time our own
@@ -150,6 +164,18 @@ func (h *handle) copyOutput() error {
 		default:
 		}
 	})
+}
+
+// mayHaveEnded says whether the program may have ended: where it is not seen, the daemon answers nothing about a container while
+// it waits for what is left of its output to be taken.
+func (h *handle) mayHaveEnded() bool {
+	if h.pid > 0 {
+		return errors.Is(unix.Kill(h.pid, 0), unix.ESRCH)
+	}
+	ctx, cancel := context.WithTimeout(h.r.ctx, statePatience)
+	defer cancel()
+	c, err := h.r.api.ContainerInspect(ctx, h.id, client.ContainerInspectOptions{})
+	return err != nil || c.Container.State == nil || !c.Container.State.Running
 }
 
 // awaitExit waits for the container's end. known is false if it was lost, and copied has been heard.

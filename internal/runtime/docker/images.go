@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -27,6 +28,8 @@ type images struct {
 	used map[string]time.Time
 	// held counts the starts under way of an image, by name: until there is a container, only we know that it is needed.
 	held map[string]int
+	// loaded are those that were not there before.
+	loaded map[string]bool
 }
 
 type load struct {
@@ -72,7 +75,7 @@ func (r *Runtime) image(ctx context.Context, image *runtime.Image) (string, erro
 		if l == nil {
 			l = &load{done: make(chan struct{})}
 			if im.loading == nil {
-				im.loading, im.used = map[string]*load{}, map[string]time.Time{}
+				im.loading, im.used, im.loaded = map[string]*load{}, map[string]time.Time{}, map[string]bool{}
 			}
 			im.loading[name] = l
 			archive := image.Archive
@@ -120,6 +123,7 @@ func (r *Runtime) load(name, archive string, l *load) {
 	im.mu.Lock()
 	if l.err = err; err == nil {
 		im.used[name] = time.Now()
+		im.loaded[name] = im.loaded[name] || fresh
 	}
 	delete(im.loading, name)
 	im.mu.Unlock()
@@ -231,4 +235,22 @@ func (r *Runtime) collectImages(ctx context.Context) error {
 		r.log.Info("docker: image removed", "image", i.name, "bytes", i.size)
 	}
 	return nil
+}
+
+// dropImages removes the images that this runtime has loaded. The daemon keeps those that a container, of anybody, needs; an
+// engine that finds one gone loads it again.
+func (r *Runtime) dropImages(ctx context.Context) error {
+	r.images.mu.Lock()
+	loaded := maps.Clone(r.images.loaded)
+	r.images.mu.Unlock()
+	var errs error
+	for name, ours := range loaded {
+		if !ours {
+			continue
+		}
+		if _, err := r.api.ImageRemove(ctx, name, client.ImageRemoveOptions{PruneChildren: true}); err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
+			errs = errors.Join(errs, fmt.Errorf("remove image %s: %w", name, err))
+		}
+	}
+	return errs
 }

@@ -68,10 +68,11 @@ func (r *Runtime) makeNetwork(ctx context.Context, spec *runtime.Spec, task stri
 			err = fmt.Errorf("make the task's network: %w", err)
 		}
 	}()
-	image, err := r.helperImage(ctx)
+	image, release, err := r.helperImage(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	request, err := r.gate(spec, task, n.name, image)
 	if err != nil {
 		return nil, err
@@ -96,9 +97,11 @@ func (r *Runtime) makeNetwork(ctx context.Context, spec *runtime.Spec, task stri
 		case errdefs.IsNotFound(err) && strings.Contains(err.Error(), "image"):
 			// Somebody has removed it in the moment since we asked for it.
 			r.images.forget(image)
-			if _, err := r.helperImage(ctx); err != nil {
+			_, again, err := r.helperImage(ctx)
+			if err != nil {
 				return nil, err
 			}
+			again()
 		case n.fixed && strings.Contains(err.Error(), "ddress already in use"):
 			// The daemon takes a moment to know that the last who had it has gone.
 		default:
@@ -320,19 +323,24 @@ type helper struct {
 	image runtime.Image
 }
 
-// helperImage makes the helper's image be there, and returns its name.
-func (r *Runtime) helperImage(ctx context.Context) (string, error) {
+// helperImage makes the helper's image be there, until release is called, once, and returns its name.
+func (r *Runtime) helperImage(ctx context.Context) (name string, release func(), err error) {
 	h := &r.helper
 	h.mu.Lock()
 	if h.image.Archive == "" {
 		if err := h.make(filepath.Join(r.options.Owner, "docker-helper.tar")); err != nil {
 			h.mu.Unlock()
-			return "", fmt.Errorf("image of %s: %w", inside.Name, err)
+			return "", nil, fmt.Errorf("image of %s: %w", inside.Name, err)
 		}
 	}
 	image := h.image
 	h.mu.Unlock()
-	return r.image(ctx, &image)
+	release = r.images.hold(image.ArchiveName())
+	if name, err = r.image(ctx, &image); err != nil {
+		release()
+		return "", nil, err
+	}
+	return name, release, nil
 }
 
 // make writes an archive as `docker save` does.

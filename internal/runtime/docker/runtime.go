@@ -41,6 +41,7 @@ type Runtime struct {
 	info     system.Info
 	flavour  string   // what calls itself a Docker daemon
 	security []string // HostConfig.SecurityOpt
+	sees     bool     // the containers' processes and files are this machine's
 
 	// starts bounds how many containers are made at a time: a daemon that is asked for hundreds at once answers none.
 	starts chan struct{}
@@ -55,6 +56,7 @@ type Runtime struct {
 	networks  tasknet.Networks[*taskNetwork]
 	helper    helper
 	gateCount atomic.Uint64
+	removals  atomic.Uint64
 
 	mu     sync.Mutex
 	live   map[string]*handle // by container name
@@ -140,6 +142,7 @@ func (r *Runtime) learn(ctx context.Context) error {
 			r.flavour = "Podman"
 		}
 	}
+	r.sees = r.host.Local()
 	r.security = []string{"no-new-privileges"}
 	// Podman takes a file of its own machine instead of a profile.
 	if r.flavour == "Docker" && r.host.Local() {
@@ -203,6 +206,7 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		MemoryLimit:      r.info.MemoryLimit,
 		CPULimit:         r.info.CPUCfsQuota && !r.options.NoCPUQuota,
 		KillsDescendants: true,
+		StorageLimit:     true,
 		PrivateNetwork:   r.hasHelper(),
 		TaskEndpoint:     r.hasHelper(),
 
@@ -214,7 +218,6 @@ func (r *Runtime) Capabilities() runtime.Capabilities {
 		Hostname:       true,
 		Notes: []string{
 			fmt.Sprintf("%s %s at %s (%s), cgroup v%s.", r.flavour, r.info.ServerVersion, r.host.URL, r.host.Source, r.info.CgroupVersion),
-			"What a container writes into its root is not bounded; Docker's storage drivers rarely can.",
 			"Privileged containers are refused.",
 			"stdout and stderr come through two pipes: each keeps its order, and lines stay whole, but their order among each other may change.",
 		},
@@ -391,10 +394,13 @@ func (r *Runtime) Close() error {
 	}
 	r.cancel()
 	r.busy.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupPatience)
+	defer cancel()
 	if r.gateCount.Load() > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), cleanupPatience)
-		defer cancel()
 		errs = errors.Join(errs, r.removeNetwork(ctx))
+	}
+	if r.options.DropImages {
+		errs = errors.Join(errs, r.dropImages(ctx))
 	}
 	return errors.Join(errs, r.helper.close(), r.api.Close())
 }

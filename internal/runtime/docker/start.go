@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
@@ -77,6 +78,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec, task string, out
 		return nil, err
 	}
 	h.look(ctx)
+	h.storage = h.watchStorage(&spec)
 	r.busy.Go(h.follow)
 	return h, nil
 }
@@ -224,9 +226,9 @@ func (h *handle) startError(ctx context.Context, err error) error {
 	return se
 }
 
-// look asks for the container's first process, if it would be one of this machine's.
+// look asks for the container's first process and directories, if they would be of this machine.
 func (h *handle) look(ctx context.Context) {
-	if !h.r.host.Local() {
+	if !h.r.sees {
 		return
 	}
 	c, err := h.r.api.ContainerInspect(ctx, h.id, client.ContainerInspectOptions{})
@@ -234,6 +236,14 @@ func (h *handle) look(ctx context.Context) {
 		return // it may have ended already
 	}
 	h.pid = c.Container.State.Pid
+	if d := c.Container.GraphDriver; d != nil {
+		h.upper = h.r.upperDir(d.Data)
+	}
+	for _, m := range c.Container.Mounts {
+		if m.Type == mount.TypeVolume {
+			h.anonymous = append(h.anonymous, m.Source)
+		}
+	}
 }
 
 // join enters the container into its task's network, and is the daemon's name for it.

@@ -52,6 +52,8 @@ func main() {
 		}
 	case "flood": // BYTES LINE: writes so many bytes in lines of LINE bytes; LINE 0 is one line without an end
 		flood(number(args[0]), number(args[1]))
+	case "brim": // FILE: writes to stdout until nothing has been taken for a second, and how much was taken to the file
+		check(os.WriteFile(args[0], []byte(strconv.Itoa(brim())), 0o644))
 	case "lines": // N: writes N numbered lines, to stdout and stderr in turn
 		for i := range number(args[0]) {
 			to := os.Stdout
@@ -170,6 +172,28 @@ func main() {
 		fmt.Fprintf(os.Stderr, "unknown: %q\n", os.Args[1:])
 		os.Exit(64)
 	}
+}
+
+// brim writes numbered lines to stdout for as long as they are taken, and counts their bytes.
+func brim() (n int) {
+	check(syscall.SetNonblock(1, true))
+	var rest []byte
+	for i, last := 0, time.Now(); time.Since(last) < time.Second; {
+		if len(rest) == 0 {
+			rest = fmt.Appendf(nil, "line %d\n", i)
+			i++
+		}
+		m, err := syscall.Write(1, rest)
+		if m > 0 {
+			n, rest, last = n+m, rest[m:], time.Now()
+			continue
+		}
+		if err != syscall.EAGAIN {
+			check(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return n
 }
 
 func write(f *os.File, bytes int64) error {
