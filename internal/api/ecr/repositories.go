@@ -11,6 +11,7 @@ import (
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/google/uuid"
 
 	"github.com/batchbox/batchbox/internal/awswire"
 	"github.com/batchbox/batchbox/internal/batch"
@@ -64,8 +65,7 @@ func (a *api) createRepository(ctx context.Context, c *awswire.Call, in *sdk.Cre
 	return &sdk.CreateRepositoryOutput{Repository: ptr(a.show(p, rec))}, nil
 }
 
-// encryption checks an encryption configuration. Without a key, KMS uses the account's own for ECR; AWS answers with
-// that key's ARN, here it is the alias's.
+// encryption checks an encryption configuration. Without a key, KMS uses the account's own for ECR.
 func encryption(p batch.Partition, in *types.EncryptionConfiguration) (kind, key string, err error) {
 	if in == nil {
 		return string(types.EncryptionTypeAes256), "", nil
@@ -78,12 +78,18 @@ func encryption(p batch.Partition, in *types.EncryptionConfiguration) (kind, key
 		}
 	case types.EncryptionTypeKms, types.EncryptionTypeKmsDsse:
 		if key == "" {
-			key = p.ARN("kms", "alias/aws/ecr")
+			key = managedKey(p)
 		}
 	default:
 		return "", "", invalid("encryptionConfiguration.encryptionType", "Member must satisfy enum value set: [AES256, KMS, KMS_DSSE]")
 	}
 	return string(in.EncryptionType), key, nil
+}
+
+// managedKey is the ARN of the key that AWS manages for ECR in an account and region. Its id, which AWS draws at random, is
+// made from its alias here: every repository names the same one.
+func managedKey(p batch.Partition) string {
+	return p.ARN("kms", "key/"+uuid.NewSHA1(uuid.NameSpaceURL, []byte(p.ARN("kms", "alias/aws/ecr"))).String())
 }
 
 var filterRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-zA-Z._*-]{1,128}$`) })
