@@ -264,6 +264,9 @@ func TestGroupsOnTheWire(t *testing.T) {
 		{"logGroupArn":"arn:aws:logs:eu-central-1:111122223333:log-group:/other","logGroupName":"/other","logGroupClass":"DELIVERY"}]}`)
 	b.rawJSON("ListLogGroups", `{"logGroupTags":[{"key":"k","values":["v"]}],"logGroupClass":"STANDARD"}`, `{"logGroups":[
 		{"logGroupArn":"arn:aws:logs:eu-central-1:111122223333:log-group:/app/b","logGroupName":"/app/b","logGroupClass":"STANDARD"}]}`)
+	b.rawJSON("DescribeLogGroups", `{"logGroupClass":"DELIVERY"}`, `{"logGroups":[{"arn":"arn:aws:logs:eu-central-1:111122223333:log-group:/other:*",
+		"logGroupArn":"arn:aws:logs:eu-central-1:111122223333:log-group:/other","creationTime":1800000000000,"logGroupName":"/other","metricFilterCount":0,"storedBytes":0,
+		"logGroupClass":"DELIVERY","retentionInDays":2,"deletionProtectionEnabled":false}]}`)
 	b.rawJSON("DescribeLogGroups", `{"logGroupClass":"INFREQUENT_ACCESS"}`, `{"logGroups":[]}`)
 	b.rawJSON("DeleteRetentionPolicy", `{"logGroupName":"/app/a"}`, `{}`)
 	b.rawJSON("PutLogGroupDeletionProtection", `{"logGroupIdentifier":"arn:aws:logs:eu-central-1:111122223333:log-group:/app/b","deletionProtectionEnabled":false}`, `{}`)
