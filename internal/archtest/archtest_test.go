@@ -56,7 +56,7 @@ var rules = []rule{
 	{"internal/image", []string{"internal/fsys$", "internal/batch", "internal/registry$", "internal/runtime$"}, nil},
 	{"internal/launcher", []string{"internal/batch", "internal/engine", "internal/runtime$", "internal/supervisor"}, nil},
 	{"internal/supervisor", []string{"internal/fsys$", "internal/logstore", "internal/runtime$", "internal/runtime/spawn", "internal/supervisor"}, nil},
-	{"internal/runtime", []string{"internal/dockerhost", "internal/initproc", "internal/runtime", "internal/testenv"}, nil},
+	{"internal/runtime", []string{"internal/fsys$", "internal/dockerhost", "internal/initproc", "internal/runtime", "internal/testenv"}, nil},
 	{"internal/dockerhost", none, nil},
 	{"internal/initproc", []string{"internal/initproc", "internal/runtime/account"}, nil},
 	{"internal/fsys", []string{"internal/fsys$"}, none},

@@ -121,13 +121,19 @@ func listen(files fsys.FS, dir string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// address reads where the directory's socket is; fs.ErrNotExist says that no supervisor has written it down.
+// address reads where the directory's socket is; fs.ErrNotExist says that no supervisor has written it down, or that a power
+// cut has taken what one had written, which is not made durable.
 func address(dir string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(dir, addrFile))
+	file := filepath.Join(dir, addrFile)
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimSpace(string(b)), nil
+	path := strings.TrimSpace(string(b))
+	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
+		return "", fmt.Errorf("%s holds no address: %w", file, fs.ErrNotExist)
+	}
+	return path, nil
 }
 
 // socketPath chooses the path of the socket: in the directory, or, if that makes it too long, in a directory for sockets

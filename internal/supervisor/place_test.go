@@ -61,6 +61,30 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// TestAddressAfterAPowerCut: what a file may hold then says that nobody is there, so that a supervisor is started.
+func TestAddressAfterAPowerCut(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"", "\n", "/", "/run/half", "\x00\x00\x00\x00", "/\x00\n", "relative\n"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, addrFile), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if conn, err := dial(dir); !errors.Is(err, errNobody) {
+			t.Errorf("%q: %v, %v; want: %v", content, conn, err, errNobody)
+		}
+		l, err := listen(fsys.OS, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := dial(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+		_ = l.Close()
+	}
+}
+
 func TestSocketInALongDirectory(t *testing.T) {
 	for _, run := range []string{t.TempDir(), "", filepath.Join(t.TempDir(), "not there")} {
 		t.Setenv("XDG_RUNTIME_DIR", run)

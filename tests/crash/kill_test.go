@@ -14,6 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
 	"github.com/batchbox/batchbox/internal/store/sqlite"
 )
 
@@ -61,8 +68,8 @@ func TestKill(t *testing.T) {
 			r.stack(attemptsEach)
 			s.run(kills, seed)
 			s.check()
-			t.Logf("%d engines and %d supervisors killed; %d arrays of %d and %d single jobs, %d of them terminated; %d attempts lost with their supervisor",
-				s.engines, s.supervisors, len(s.arrays), size, len(s.singles), len(s.terminated), s.lost)
+			t.Logf("%d engines and %d supervisors killed; %d arrays of %d and %d single jobs, %d of them terminated; %d attempts lost with their supervisor; %d images pushed",
+				s.engines, s.supervisors, len(s.arrays), size, len(s.singles), len(s.terminated), s.lost, len(s.pushed))
 		})
 	}
 }
@@ -78,6 +85,7 @@ type siege struct {
 	// What was acknowledged: ids by name.
 	arrays, singles map[string]string
 	terminated      map[string]time.Time // when that was acknowledged, by id
+	pushed          map[string]v1.Hash   // digests of images, by tag
 	// submitted are the names of everything that was asked for; an array or a single job.
 	submitted map[string]int
 
@@ -87,11 +95,13 @@ type siege struct {
 // run kills while clients submit, and leaves an engine that runs.
 func (s *siege) run(kills int, seed uint64) {
 	s.arrays, s.singles = map[string]string{}, map[string]string{}
+	s.pushed = map[string]v1.Hash{}
 	s.terminated, s.submitted = map[string]time.Time{}, map[string]int{}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var clients sync.WaitGroup
 	clients.Go(func() { s.submitArrays(ctx) })
+	clients.Go(func() { s.pushImages(ctx) })
 	for c := range 2 {
 		clients.Go(func() { s.submitSingles(ctx, c, rand.New(rand.NewPCG(seed, uint64(2+c)))) })
 	}
@@ -216,6 +226,64 @@ func (s *siege) submitSingles(ctx context.Context, client int, rnd *rand.Rand) {
 	}
 }
 
+// pushImages pushes one image after the other, as long as an engine answers.
+func (s *siege) pushImages(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		img, err := random.Image(10<<10, 2)
+		if err != nil {
+			s.Errorf("make an image: %v", err)
+			return
+		}
+		tag := fmt.Sprint("pushed:", n)
+		if ref := s.reference(tag); ref != nil {
+			err := remote.Write(ref, img, remote.WithContext(ctx))
+			var no *transport.Error
+			switch digest, derr := img.Digest(); {
+			case errors.As(err, &no):
+				s.Errorf("push %s: %v", tag, err)
+			case err == nil && derr == nil:
+				s.mu.Lock()
+				s.pushed[tag] = digest
+				s.mu.Unlock()
+			}
+		}
+		if !rest(ctx, 50*time.Millisecond) {
+			return
+		}
+	}
+}
+
+// reference names an image in the registry of the engine that answers; nil if none does.
+func (s *siege) reference(image string) name.Reference {
+	url := s.endpoint()
+	if url == "" {
+		return nil
+	}
+	ref, err := name.ParseReference(strings.TrimPrefix(url, "http://") + "/" + image)
+	if err != nil {
+		s.Errorf("%v", err)
+		return nil
+	}
+	return ref
+}
+
+// checkImages pulls what was pushed.
+func (s *siege) checkImages() {
+	for tag, want := range s.pushed {
+		img, err := remote.Image(s.reference(tag))
+		if err != nil {
+			s.Errorf("image %s was acknowledged and can not be pulled: %v", tag, err)
+			continue
+		}
+		if got, err := img.Digest(); err != nil || got != want {
+			s.Errorf("image %s was pushed as %v and is %v, %v", tag, want, got, err)
+		}
+		if err := validate.Image(img); err != nil {
+			s.Errorf("image %s is not whole: %v", tag, err)
+		}
+	}
+}
+
 const terminatedReason = "the siege is over"
 
 // check waits until everything has ended and holds it against what was promised.
@@ -264,6 +332,7 @@ func (s *siege) check() {
 			s.Errorf("job and attempt %s ran, and no job that was submitted has it", who)
 		}
 	}
+	s.checkImages()
 	s.left()
 	s.stop()
 	s.leftAfterStop()

@@ -4,5 +4,9 @@ package crash
 
 import "errors"
 
-// rebooted needs what only Linux has, and so does the test that uses it.
+// These need what only Linux has, and so do the tests that use them.
+func machine(string) {}
+
+const machineVariable = "CRASH_TEST_MACHINE"
+
 func rebooted(string, []string) error { return errors.New("not on this system") }

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/batchbox/batchbox/internal/dockerhost"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/runtimetest"
 	"github.com/batchbox/batchbox/internal/testenv"
@@ -280,7 +281,7 @@ func TestOrphans(t *testing.T) {
 	labels := func(owner, machine string) map[string]string {
 		return map[string]string{labelOwner: owner, labelInstance: "x", labelMachine: machine}
 	}
-	id, err := identify(owner)
+	id, err := identify(fsys.OS, owner)
 	check(t, err)
 	mine := labels(owner, "before it was renamed")
 	mine[labelInstance] = id

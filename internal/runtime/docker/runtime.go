@@ -21,6 +21,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/batchbox/batchbox/internal/dockerhost"
+	"github.com/batchbox/batchbox/internal/fsys"
 	"github.com/batchbox/batchbox/internal/runtime"
 	"github.com/batchbox/batchbox/internal/runtime/docker/helperbin"
 	"github.com/batchbox/batchbox/internal/runtime/docker/inside"
@@ -96,7 +97,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		e := dockerhost.System()
 		o.Environment = &e
 	}
-	instance, err := identify(o.Owner)
+	instance, err := identify(fsys.OS, o.Owner)
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
@@ -177,20 +178,25 @@ func machine() string {
 	return strings.TrimSpace(string(id)) + "/" + name
 }
 
-// identify reads the id of an owner's directory, and gives it one if it has none.
-func identify(dir string) (string, error) {
+// identify reads the id of an owner's directory, and gives it one if it has none. It is durable before any container has it
+// in a label: a power cut must not make strangers of them.
+func identify(files fsys.FS, dir string) (string, error) {
 	path := filepath.Join(dir, "docker-instance")
 	id, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		id = []byte(rand.Text())
-		if err = os.MkdirAll(dir, 0o700); err == nil {
-			err = os.WriteFile(path, id, 0o600)
-		}
+	if err == nil && len(id) > 0 {
+		return string(id), nil
 	}
-	if err == nil && len(id) == 0 {
-		err = fmt.Errorf("%s is empty; remove it", path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
 	}
-	return string(id), err
+	id = []byte(rand.Text())
+	if err := fsys.MakeDir(files, dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := fsys.Replace(files, path, id, 0o600); err != nil {
+		return "", err
+	}
+	return string(id), nil
 }
 
 // Name implements runtime.Runtime.
