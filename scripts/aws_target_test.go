@@ -157,13 +157,15 @@ func TestAWSTarget(t *testing.T) {
 	if code != 0 || t.Failed() {
 		t.Fatalf("exit code %d, stdout\n%s\nstderr\n%s", code, stdout, stderr)
 	}
+	if out, errs, code := script(t, vars, "destroy.sh", "--target", "aws"); code != 0 || strings.Count(out, "nothing to destroy") != 2 {
+		t.Errorf("a second destroy: exit code %d, %q, %q", code, out, errs)
+	}
+	aws.mu.Lock()
+	defer aws.mu.Unlock()
 	for _, host := range []string{"api.ecr", "batch", "ec2", "logs", "sts"} {
 		if host += ".us-east-1.amazonaws.com"; !aws.hosts[host] {
 			t.Errorf("nobody has asked %s, but %v", host, aws.hosts)
 		}
-	}
-	if out, errs, code := script(t, vars, "destroy.sh", "--target", "aws"); code != 0 || strings.Count(out, "nothing to destroy") != 2 {
-		t.Errorf("a second destroy: exit code %d, %q, %q", code, out, errs)
 	}
 }
 

@@ -109,6 +109,7 @@ func (s *stack) imported(ids map[string]string) {
 		s.Fatal(err)
 	}
 	s.settled("import")
+	s.stable("import")
 }
 
 // attribute is an attribute of a resource in the state.
@@ -148,9 +149,16 @@ func app(t *testing.T) *stack {
 // gone removes the repository of app, which is of another module, and destroys the stack.
 func (s *stack) gone() {
 	s.Helper()
+	s.stable("before destroy")
+	s.leave()
+}
+
+// leave is gone for a stack that has been changed by others.
+func (s *stack) leave() {
+	s.Helper()
 	s.vars["image"] = "none:none" // as destroy.sh has it
 	check(s.T)(ecr.NewFromConfig(s.config).DeleteRepository(s.Context(), &ecr.DeleteRepositoryInput{RepositoryName: aws.String("batchworker"), Force: true}))
-	s.destroy()
+	s.removed()
 }
 
 func TestAppJobDefinition(t *testing.T) {
@@ -244,7 +252,7 @@ func TestAppChangedByOthers(t *testing.T) {
 	check(t)(cloudwatchlogs.NewFromConfig(s.config).DeleteLogGroup(t.Context(), &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: aws.String("/batch/batchworker")}))
 	check(t)(client.DeregisterJobDefinition(t.Context(), &batch.DeregisterJobDefinitionInput{JobDefinition: aws.String("batchworker:2")}))
 	check(t)(identities.DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("batchworker-job")}))
-	s.gone()
+	s.leave()
 }
 
 func TestMultiNode(t *testing.T) {

@@ -228,12 +228,17 @@ func (s *stack) apply(step string, want map[string]string) {
 	s.settled(step)
 }
 
-// settled checks that a second plan is empty, and that reading again gives what is in the state.
+// settled checks that a second plan is empty.
 func (s *stack) settled(step string) {
 	s.Helper()
 	if got := s.plan().changes(); len(got) > 0 {
 		s.Errorf("%s: a second plan is not empty: %v\n%s", step, got, s.must("show", "-no-color", "plan"))
 	}
+}
+
+// stable checks that reading again gives what is in the state.
+func (s *stack) stable(step string) {
+	s.Helper()
 	// What a resource shows of others that came after it, such as a role of its policies, is read now, and then no more.
 	s.must("apply", "-refresh-only", "-auto-approve", "-no-color")
 	for _, d := range s.plan("-refresh-only").ResourceDrift {
@@ -262,6 +267,13 @@ var unset = unsetType{}
 
 // destroy removes everything, twice, and checks that nothing is left in the account.
 func (s *stack) destroy() {
+	s.Helper()
+	s.stable("before destroy")
+	s.removed()
+}
+
+// removed is destroy for a stack that has been changed by others.
+func (s *stack) removed() {
 	s.Helper()
 	s.must("destroy", "-auto-approve", "-no-color")
 	if out := s.must("destroy", "-auto-approve", "-no-color"); !strings.Contains(out, "0 destroyed") {

@@ -75,6 +75,7 @@ func TestProviderSettings(t *testing.T) {
 	logs := cloudwatchlogs.NewFromConfig(s.config, func(o *cloudwatchlogs.Options) { o.Region = "eu-central-1" })
 	check(t)(logs.TagResource(t.Context(), &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String("arn:aws:logs:eu-central-1:" + s.account + ":log-group:assumed"), Tags: map[string]string{"CostCentre": "7"}}))
 	s.settled("ignored tag")
+	s.stable("ignored tag")
 	s.must("destroy", "-auto-approve", "-no-color")
 	check(t)(iam.NewFromConfig(s.config).DeleteRole(t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("deployer")}))
 	s.nothingIsLeft()
