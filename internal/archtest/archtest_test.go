@@ -59,6 +59,7 @@ var rules = []rule{
 	{"internal/runtime", []string{"internal/fsys$", "internal/dockerhost", "internal/initproc", "internal/runtime", "internal/testenv"}, nil},
 	{"internal/dockerhost", none, nil},
 	{"internal/initproc", []string{"internal/initproc", "internal/runtime/account"}, nil},
+	{"internal/fsys/fsystest", []string{"internal/fsys$", "internal/testenv"}, none},
 	{"internal/fsys", []string{"internal/fsys$"}, none},
 	{"internal/control", []string{"internal/fsys$"}, none},
 	{"internal/testenv", nil, none},

@@ -2,16 +2,17 @@ package server_test
 
 import (
 	"errors"
-	"os"
 	"syscall"
 	"testing"
+
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // readOnlyMount makes a directory read-only until the test ends, for root too.
 func readOnlyMount(t *testing.T, dir string) {
 	t.Helper()
 	if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
-		if errors.Is(err, syscall.EPERM) && os.Getenv("BATCHBOX_CI") != "1" {
+		if errors.Is(err, syscall.EPERM) && !testenv.CI() {
 			t.Skip("may not mount")
 		}
 		t.Fatalf("mount: %v", err)

@@ -109,10 +109,13 @@ var (
 	Bash       = program("bash")
 )
 
+// CI tells whether BATCHBOX_CI=1 promises that everything that tests need is there, and time for all they can do.
+func CI() bool { return os.Getenv("BATCHBOX_CI") == "1" }
+
 // Missing skips the test for want of something that only the test can tell is missing; with BATCHBOX_CI=1 it fails it.
 func Missing(t testing.TB, what string) {
 	t.Helper()
-	if os.Getenv("BATCHBOX_CI") == "1" {
+	if CI() {
 		t.Fatalf("BATCHBOX_CI=1, but this test needs %s", what)
 	}
 	t.Skipf("needs %s", what)
@@ -126,7 +129,7 @@ func Require(t testing.TB, needs ...Need) {
 		if reason == "" {
 			continue
 		}
-		if os.Getenv("BATCHBOX_CI") == "1" && !n.spare {
+		if CI() && !n.spare {
 			t.Fatalf("BATCHBOX_CI=1, but this test needs %s: %s", n.name, reason)
 		}
 		t.Skipf("needs %s: %s", n.name, reason)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/batchbox/batchbox/internal/logstore"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // TestHostile: jobs that do harm end where their limits are, and neither the engine nor their neighbours notice. What loads
@@ -34,7 +35,7 @@ func hostile(t *testing.T, runtime string) {
 	}
 	r.start()
 	r.stack(1)
-	long := os.Getenv("BATCHBOX_CI") == "1" || os.Getenv("BATCHBOX_CRASH_HOSTILE") != ""
+	long := testenv.CI() || os.Getenv("BATCHBOX_CRASH_HOSTILE") != ""
 	flood, many := 4<<20, 1000 // on a quarter of a processor
 	if long {
 		flood, many = number(t, "BATCHBOX_CRASH_FLOOD_MIB", 64)<<20, 20_000

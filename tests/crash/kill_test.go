@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/batchbox/batchbox/internal/store/sqlite"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // number reads a number from the environment.
@@ -48,7 +49,7 @@ const (
 // everything that was acknowledged has come true, once.
 func TestKill(t *testing.T) {
 	kills, size := 3, 20
-	if os.Getenv("BATCHBOX_CI") == "1" {
+	if testenv.CI() {
 		kills = 20
 	}
 	kills, size = number(t, "BATCHBOX_CRASH_KILLS", kills), number(t, "BATCHBOX_CRASH_CHILDREN", size)

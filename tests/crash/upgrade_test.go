@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // version builds a batchbox that speaks other versions of the supervisor's protocol.
@@ -53,7 +55,7 @@ func version(t *testing.T, oldest, newest int) (program string) {
 // it takes the job up. If they can not, it says so and what to do, and either way that it names loses nothing.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("BATCHBOX_CI") != "1" && os.Getenv("BATCHBOX_CRASH_UPGRADE") == "" {
+	if !testenv.CI() && os.Getenv("BATCHBOX_CRASH_UPGRADE") == "" {
 		t.Skip("BATCHBOX_CRASH_UPGRADE=1 runs this; it builds batchbox twice")
 	}
 	understands, strange := version(t, 1, 2), version(t, 2, 2)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/batchbox/batchbox/internal/fsys"
+	"github.com/batchbox/batchbox/internal/testenv"
 )
 
 // Err is how operations fail.
@@ -31,7 +32,7 @@ func Sweep(t *testing.T, scenario func(t *testing.T, f *FS)) {
 	if t.Failed() || len(whole.ops) == 0 {
 		t.Fatalf("without a fault the scenario fails, or it makes no operation")
 	}
-	all := os.Getenv("BATCHBOX_CI") == "1"
+	all := testenv.CI()
 	first, last := map[place]int{}, map[place]int{}
 	for i, at := range whole.places {
 		if _, again := first[at]; !again {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/batchbox/batchbox/internal/initproc"
@@ -48,25 +49,37 @@ func network(endpoint string, unreachable []string) error {
 	if err != nil {
 		return err
 	}
-	if fd < 0 {
-		// Nobody is to be reached. The network has to be held all the same.
-		c := newCaller(stdio{})
+	owner := stdio{gone: make(chan struct{})}
+	owner.leave = sync.OnceFunc(func() { close(owner.gone) })
+	c := newCaller(owner)
+	if fd < 0 { // nobody is to be reached; the network has to be held all the same
 		if err := c.ready(); err != nil {
 			return err
 		}
-		select {}
+		<-owner.gone
+		return nil
 	}
 	f := os.NewFile(uintptr(fd), "task endpoint")
 	l, err := net.FileListener(f)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	c := newCaller(stdio{})
+	defer l.Close()
 	if err := c.ready(); err != nil {
 		return err
 	}
+	go accept(l, c)
+	<-owner.gone
+	return nil
+}
+
+// accept passes connections on until the listener is closed.
+func accept(l net.Listener, c *caller) {
 	for {
 		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
 			time.Sleep(50 * time.Millisecond) // too many open files, most likely: some will be closed
 			continue
@@ -81,18 +94,21 @@ func number(a netip.Addr) uint64 {
 }
 
 // stdio is the connection to the owner. When that is gone, so is the program.
-type stdio struct{}
+type stdio struct {
+	gone  chan struct{}
+	leave func() // closes gone, once
+}
 
-func (stdio) Read(b []byte) (int, error) {
+func (s stdio) Read(b []byte) (int, error) {
 	n, err := os.Stdin.Read(b)
 	if err != nil {
-		os.Exit(0)
+		s.leave()
 	}
-	return n, nil
+	return n, err
 }
 
 func (stdio) Write(b []byte) (int, error)      { return os.Stdout.Write(b) }
-func (stdio) Close() error                     { os.Exit(0); return nil }
+func (s stdio) Close() error                   { s.leave(); return nil }
 func (stdio) LocalAddr() net.Addr              { return tunnelAddr{} }
 func (stdio) RemoteAddr() net.Addr             { return tunnelAddr{} }
 func (stdio) SetDeadline(time.Time) error      { return nil }

@@ -121,11 +121,14 @@ func forkBomb(most string) (string, error) {
 
 // spin works on two processors until it is ended.
 func spin(string) (string, error) {
-	go func() {
-		for { // spinning is what it is for
-		}
-	}()
-	for {
+	go count(new(uint64))
+	count(new(uint64))
+	return "", nil
+}
+
+// count never ends.
+func count(n *uint64) {
+	for ; ; *n++ {
 	}
 }
 
