@@ -14,11 +14,6 @@ const maxDefinitionSize = 24 << 10
 // maxPriority is the largest schedulingPriority.
 const maxPriority = 9999
 
-// errEKS refuses eksProperties wherever they stand.
-func errEKS() error {
-	return Unsupportedf("batchbox does not run jobs on Amazon EKS: eksProperties is not supported")
-}
-
 // NewJobDefinition checks the body of a RegisterJobDefinition request and makes an ACTIVE revision of it, whose number is the
 // caller's to give. Errors are *Error.
 func NewJobDefinition(raw []byte) (JobDefinition, error) { return Rules{}.NewJobDefinition(raw) }
@@ -85,7 +80,7 @@ func checkProperties(doc object, fargate bool) error {
 	container, hasContainer := doc.object("containerProperties")
 	ecs, hasECS := doc.object("ecsProperties")
 	nodes, hasNodes := doc.object("nodeProperties")
-	hasEKS := doc.has("eksProperties")
+	eks, hasEKS := doc.object("eksProperties")
 	switch {
 	case hasContainer && hasECS:
 		return Invalidf("Cannot use both ECS containerProperties and ecsProperties")
@@ -114,7 +109,7 @@ func checkProperties(doc object, fargate bool) error {
 		case hasNodes:
 			err = Invalidf("nodeProperties is not applicable for a job definition of type container.") // unverified: text
 		case hasEKS:
-			err = errEKS()
+			err = checkEKSProperties(eks, fargate)
 		case hasECS:
 			_, err = checkECSProperties(ecs, fargate)
 		case hasContainer:
@@ -162,6 +157,9 @@ func normaliseDefinition(doc object, platform string) {
 	doc.setDefault("parameters", map[string]any{})
 	doc.setDefault("propagateTags", false)
 	doc["containerOrchestrationType"] = "ECS"
+	if isEKS(doc) {
+		doc["containerOrchestrationType"] = "EKS"
+	}
 	if c, ok := doc.object("containerProperties"); ok {
 		normaliseContainer(c)
 		if platform == Fargate {

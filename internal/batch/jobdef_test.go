@@ -140,7 +140,6 @@ type definitionCase struct{ base, change, text string }
 func TestJobDefinitionUnsupported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []definitionCase{
-		{string(edit(ec2Def, `-containerProperties`)), `eksProperties={"podProperties":{}}`, "batchbox does not run jobs on Amazon EKS: eksProperties is not supported"},
 		{ec2Def, `platformCapabilities=["MANAGED_INSTANCES"]`, "batchbox does not run jobs with platform capability MANAGED_INSTANCES"},
 		{string(edit(fargateDef, `containerProperties.resourceRequirements=[{"type":"VCPU","value":"1"},{"type":"MEMORY","value":"2048"}]`)),
 			`containerProperties.runtimePlatform.operatingSystemFamily="WINDOWS_SERVER_2022_CORE"`, "batchbox runs Linux containers only: a WINDOWS_SERVER operatingSystemFamily is not supported"},

@@ -153,11 +153,14 @@ func checkNodeProperties(np object) (nodeLayout, []Demand, error) {
 func checkNodeRange(p object) (Demand, error) {
 	container, hasContainer := p.object("container")
 	ecs, hasECS := p.object("ecsProperties")
+	eks, hasEKS := p.object("eksProperties")
 	switch {
 	case hasContainer && hasECS:
 		return Demand{}, Invalidf("NodeRangeProperties can not use both ecsProperties and container fields")
-	case p.has("eksProperties"):
-		return Demand{}, errEKS()
+	case hasEKS && (hasContainer || hasECS):
+		return Demand{}, Invalidf("NodeRangeProperties can not use eksProperties with other properties") // unverified: text
+	case hasEKS:
+		return Demand{}, checkEKSProperties(eks, false)
 	case !hasContainer && !hasECS:
 		return Demand{}, Invalidf("Must specify container for node range %s", p.str("targetNodes"))
 	case !hasECS && !p.empty("instanceTypes"):

@@ -42,8 +42,6 @@ func TestNodePropertiesTexts(t *testing.T) {
 			wantRefusal(t, err, Invalid, c.text)
 		})
 	}
-	_, err := NewJobDefinition(edit(nodesDef, first+`eksProperties={}`))
-	wantRefusal(t, err, Unsupported, "batchbox does not run jobs on Amazon EKS: eksProperties is not supported")
 	if _, err := NewJobDefinition(edit(nodesDef, `-`+first+`container`, first+`ecsProperties=`+ecs, first+`instanceTypes=["p3.2xlarge"]`)); err != nil {
 		t.Error(err)
 	}

@@ -52,6 +52,9 @@ func ResolveJob(raw []byte, s Submission) (*Spec, error) {
 	if !namePattern().MatchString(spec.JobName) {
 		return nil, Invalidf("Job name should match valid pattern")
 	}
+	if isEKS(doc) {
+		return nil, errEKS()
+	}
 	if spec.Platform, err = parsePlatform(doc); err != nil {
 		return nil, err
 	}

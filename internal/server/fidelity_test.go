@@ -19,7 +19,8 @@ const (
 // partly says what an operation that is provided does not do as AWS does it.
 var partly = map[string]string{
 	"batch.CreateComputeEnvironment":    "EKS and managed instances are refused; the service role is not checked",
-	"batch.RegisterJobDefinition":       "eksProperties are refused",
+	"batch.RegisterJobDefinition":       "eksProperties are kept and shown, of them only the containers are checked",
+	"batch.SubmitJob":                   "a job of a definition with eksProperties is refused",
 	"batch.TerminateServiceJob":         "there are no service jobs: every id counts as not found, so as successful",
 	"batch.TerminateServiceJobs":        "there are no service jobs: every id counts as not found, so as successful",
 	"batch.DescribeServiceEnvironments": "there are none",

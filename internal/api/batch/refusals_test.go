@@ -180,6 +180,7 @@ func refusalRig(t *testing.T) (r *rig, queues, jobs []string) {
 	accept("UpdateJobQueue", `{"jobQueue":"closed","state":"DISABLED"}`)
 	accept("CreateConsumableResource", `{"consumableResourceName":"token","totalQuantity":1}`)
 	accept("RegisterJobDefinition", edit(multinode, "jobDefinitionName", "nodes"))
+	accept("RegisterJobDefinition", edit(onEC2, "jobDefinitionName", "pod", "containerProperties", nil, "eksProperties", obj{"podProperties": obj{"containers": list{obj{"image": "i"}}}}))
 	accept("RegisterJobDefinition", edit(multinode, "jobDefinitionName", "closednodes", "nodeProperties.nodeRangeProperties.0.targetNodes", "0:1"))
 	accept("RegisterJobDefinition", edit(several, "jobDefinitionName", "several"))
 	accept("RegisterJobDefinition", edit(onFargate, "jobDefinitionName", "refs", "containerProperties.command", list{"run", "Ref::nowhere"}))

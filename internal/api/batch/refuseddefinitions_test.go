@@ -62,7 +62,11 @@ func refusedDefinitions() []refusal {
 		fargate("nodeProperties is not applicable for a job definition of type container.", "platformCapabilities", nil, "nodeProperties", obj{"numNodes": 1, "mainNode": 0, "nodeRangeProperties": list{}}),
 		fargate("Job definition size must be less than 24 KiB, got 30 KiB", container+"command", list{strings.Repeat("x", 29<<10)}),
 		fargate("1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to 50", "tags", tagsOf(51)),
-		bare("1", op, edit(onFargate, "containerProperties", nil, "eksProperties", obj{"podProperties": obj{}}), "batchbox does not run jobs on Amazon EKS: eksProperties is not supported"),
+		fargate("eksProperties is not applicable for Fargate.", "containerProperties", nil, "eksProperties", obj{"podProperties": obj{}}),
+		ec2("podProperties is required for eksProperties.", "containerProperties", nil, "eksProperties", obj{}),
+		ec2("podProperties must have between 1 and 10 containers, and up to 10 initContainers.", "containerProperties", nil, "eksProperties", obj{"podProperties": obj{}}),
+		ec2("Image is required for each of the initContainers of podProperties.", "containerProperties", nil,
+			"eksProperties", obj{"podProperties": obj{"containers": list{obj{"image": "i"}}, "initContainers": list{obj{"image": ""}}}}),
 		bare("1", op, edit(onFargate, "platformCapabilities", list{"MANAGED_INSTANCES"}), "batchbox does not run jobs with platform capability MANAGED_INSTANCES"),
 
 		// 2.3: Fargate.
@@ -202,7 +206,7 @@ func refusedDefinitions() []refusal {
 		nodes("Using instanceTypes with nodeRangeProperty is only allowed for ecsProperties jobs.", nodeRange+".0.instanceTypes", list{"c5.large"}),
 		nodes("vCPU is required.", nodeRange+".0.container.resourceRequirements", need("MEMORY", "512")),
 		nodes("networkConfiguration not applicable for EC2.", nodeRange+".0.container.networkConfiguration", obj{"assignPublicIp": "ENABLED"}),
-		bare("1", op, edit(multinode, nodeRange+".0.container", nil, nodeRange+".0.eksProperties", obj{"podProperties": obj{}}), "batchbox does not run jobs on Amazon EKS: eksProperties is not supported"),
+		nodes("NodeRangeProperties can not use eksProperties with other properties", nodeRange+".0.eksProperties", obj{"podProperties": obj{}}),
 		bare("1.4", "DeregisterJobDefinition", `{"jobDefinition":"none:1"}`, arnBase+"job-definition/none:1 does not exist"),
 		bare("1.4", "DeregisterJobDefinition", `{"jobDefinition":"jd"}`, "jd does not exist"),
 	}

@@ -78,6 +78,7 @@ func refusedJobs(array, single string) []refusal {
 		nodes("targetNodes should contain only digits.", "nodeOverrides.nodePropertyOverrides", one("targetNodes", "x")),
 		nodes("Overrides of node range 0: do not match the kind of its properties.", "nodeOverrides.nodePropertyOverrides", one("targetNodes", "0:", "ecsPropertiesOverride", obj{"taskProperties": list{}})),
 		bare("1", submit, edit(ec2Job, "nodeOverrides.nodePropertyOverrides", one("targetNodes", "0:", "eksPropertiesOverride", obj{"podProperties": obj{}})), "batchbox does not run jobs on Amazon EKS: eksProperties is not supported"),
+		bare("1", submit, edit(ec2Job, "jobDefinition", "pod"), "batchbox does not run jobs on Amazon EKS: eksProperties is not supported"),
 
 		// 4: dependencies. Cycles of jobs can't be asked for: a job's id exists only after its submission.
 		job("4", "Job cannot have more than 20 dependencies", "dependsOn", repeat(21, func(int) any { return obj{"jobId": single} })),
