@@ -48,3 +48,20 @@ func isEKS(doc object) bool {
 	}
 	return false
 }
+
+// normaliseEKS fills in the lists of eksProperties that come back empty when not given: those that
+// TestAccBatchJobDefinition_NodeProperties_withEKS of Terraform's AWS provider expects, and the command by analogy.
+func normaliseEKS(eks object) {
+	pod, ok := eks.object("podProperties")
+	if !ok {
+		return
+	}
+	for _, m := range []string{"imagePullSecrets", "initContainers", "volumes"} {
+		pod.setDefault(m, []any{})
+	}
+	for _, c := range append(pod.objects("containers"), pod.objects("initContainers")...) {
+		for _, m := range []string{"args", "command", "env", "volumeMounts"} {
+			c.setDefault(m, []any{})
+		}
+	}
+}

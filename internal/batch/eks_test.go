@@ -5,10 +5,14 @@ import (
 	"testing"
 )
 
-// Definitions for EKS are kept and shown as they are, and none of their jobs is taken.
+// Definitions for EKS are kept and shown, and none of their jobs is taken.
 func TestEKSDefinition(t *testing.T) {
 	t.Parallel()
-	const pod = `{"podProperties":{"containers":[{"command":["sleep","60"],"image":"i"}],"hostNetwork":true}}`
+	const (
+		pod   = `{"podProperties":{"containers":[{"command":["sleep","60"],"image":"i"}],"hostNetwork":true}}`
+		shows = `{"podProperties":{"containers":[{"args":[],"command":["sleep","60"],"env":[],"image":"i","volumeMounts":[]}],"hostNetwork":true,` +
+			`"imagePullSecrets":[],"initContainers":[],"volumes":[]}}`
+	)
 	for name, def := range map[string][]byte{
 		"container": edit(string(edit(ec2Def, `-containerProperties`)), `eksProperties=`+pod),
 		"node":      edit(nodesDef, `-nodeProperties.nodeRangeProperties.0.container`, `nodeProperties.nodeRangeProperties.0.eksProperties=`+pod),
@@ -33,7 +37,7 @@ func TestEKSDefinition(t *testing.T) {
 		if name == "node" {
 			got = shown.NodeProperties.NodeRangeProperties[0].EKS
 		}
-		if string(got) != pod || shown.Orchestration != "EKS" {
+		if string(got) != shows || shown.Orchestration != "EKS" {
 			t.Errorf("%s: shown as %s", name, jd.Document)
 		}
 		_, err = ResolveJob([]byte(plainJob), Submission{Definition: &jd, Queue: &JobQueue{}})

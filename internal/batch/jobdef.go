@@ -171,11 +171,17 @@ func normaliseDefinition(doc object, platform string) {
 			pc.setDefault("platformVersion", "LATEST")
 		}
 	}
+	if eks, ok := doc.object("eksProperties"); ok {
+		normaliseEKS(eks)
+	}
 	if np, ok := doc.object("nodeProperties"); ok {
 		for _, r := range np.objects("nodeRangeProperties") {
 			r.setDefault("instanceTypes", []any{})
 			if c, ok := r.object("container"); ok {
 				normaliseContainer(c)
+			}
+			if eks, ok := r.object("eksProperties"); ok {
+				normaliseEKS(eks)
 			}
 		}
 	}

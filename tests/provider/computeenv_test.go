@@ -463,11 +463,6 @@ func TestComputeEnvironment_eksConfiguration_isRefused(t *testing.T) {
 	in.EksConfiguration = &types.EksConfiguration{EksClusterArn: aws.String(p.arn("eks", "cluster/c")), KubernetesNamespace: aws.String("test")}
 	_, err := p.batch.CreateComputeEnvironment(p.Context(), &in)
 	p.refused("EKS", err, "ClientException", "batchbox does not run compute environments on Amazon EKS")
-	_, err = p.batch.RegisterJobDefinition(p.Context(), &batch.RegisterJobDefinitionInput{
-		JobDefinitionName: aws.String(env), Type: types.JobDefinitionTypeContainer,
-		EksProperties: &types.EksProperties{PodProperties: &types.EksPodProperties{Containers: []types.EksContainer{{Image: aws.String("busybox")}}}},
-	})
-	p.refused("EKS", err, "ClientException", "batchbox does not run jobs on Amazon EKS")
 }
 
 // publicKey is a key pair's public half, made for these tests.
