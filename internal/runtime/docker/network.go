@@ -119,7 +119,8 @@ func (r *Runtime) makeNetwork(ctx context.Context, spec *runtime.Spec, task stri
 	if spec.Network.Endpoint != "" {
 		n.proxy = tasknet.ServeListener(n.tunnel, spec.Network.Endpoint)
 	}
-	r.busy.Go(n.watch)
+	ended := n.tunnel.Ended()
+	r.busy.Go(func() { n.watch(ended) })
 	return n, nil
 }
 
@@ -214,11 +215,11 @@ func (n *taskNetwork) start(ctx context.Context, request client.ContainerCreateO
 	return nil
 }
 
-// watch tells when the network is lost before its time.
-func (n *taskNetwork) watch() {
+// watch tells when the network is lost before its time: when the tunnel has ended.
+func (n *taskNetwork) watch(ended <-chan struct{}) {
 	select {
 	case <-n.closing:
-	case <-n.tunnel.Ended():
+	case <-ended:
 		select {
 		case <-n.closing:
 		default:

@@ -156,8 +156,12 @@ func TestMomentsAreWaitedFor(t *testing.T) {
 		if free, err := tryLock(f, syscall.LOCK_SH); !free || err != nil {
 			t.Fatalf("%v, %v", free, err)
 		}
-		time.AfterFunc(3*patience, func() { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) })
+		unlocked := make(chan error, 1)
+		time.AfterFunc(3*patience, func() { unlocked <- syscall.Flock(int(f.Fd()), syscall.LOCK_UN) })
 		l, err := Acquire(dir, since)
+		if err := <-unlocked; err != nil {
+			t.Error(err)
+		}
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
