@@ -31,6 +31,9 @@ func (k *Keeper) Quiet(ctx context.Context) error {
 }
 
 func (k *Keeper) quiet() (bool, error) {
+	if k.signalling.Load() != 0 { // before looking at the handles: what is being done to one may be its end
+		return false, nil
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range k.tasks {
@@ -38,7 +41,7 @@ func (k *Keeper) quiet() (bool, error) {
 			return false, err
 		}
 	}
-	return k.signalling.Load() == 0 && k.out.empty(), nil
+	return k.out.empty(), nil
 }
 
 func (t *task) quiet() (bool, error) {
